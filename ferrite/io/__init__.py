@@ -1,0 +1,1 @@
+"""The real drivers: event loop, files, RocksDB, HTTP, gRPC, configuration, command line."""
