@@ -1,0 +1,163 @@
+"""The one request path: what the HTTP and the gRPC face call, and what it may answer. Neither face knows more of the node.
+
+Every method validates nothing of the protocol (the faces do) and raises only the exceptions below.
+`timeout_ms` None means the configured `network.request_timeout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ferrite.core import Consistency
+from ferrite.core.kv import CommandResult, Operation, Query, QueryResult, Session
+
+
+class RequestError(Exception):
+    """A request that has no good answer. `code` is stable; `detail` is for people; `leader_*` are empty when unknown."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        leader_id: int = 0,
+        leader_http_addr: str = "",
+        leader_grpc_addr: str = "",
+        retry_after_ms: int = 0,
+    ) -> None:
+        """Carry the code and what a client can do next."""
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.leader_id = leader_id
+        self.leader_http_addr = leader_http_addr
+        self.leader_grpc_addr = leader_grpc_addr
+        self.retry_after_ms = retry_after_ms
+
+
+class RequestRefused(RequestError):
+    """Certainly not carried out. `code` is a `RefusalCode` value ("not_leader", "overloaded", "shutting_down", ...)."""
+
+
+class OutcomeUnknown(RequestError):
+    """It may happen, or have happened. `code` is "unknown_outcome"."""
+
+
+class CommandRejected(RequestError):
+    """It went through the log and changed nothing: "session_expired", "request_forgotten", "request_mismatch", "invalid", ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberAddress:
+    """A node as an operator names it. `peer_addr` may be any address of it that answers; empty fields are asked of the node itself."""
+
+    node_id: int
+    peer_addr: str = ""
+    http_addr: str = ""
+    grpc_addr: str = ""
+    voting: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A command's or a query's result, and who led when it was answered (0 and empty: unknown)."""
+
+    result: CommandResult | QueryResult
+    leader_id: int
+    leader_http_addr: str = ""
+    leader_grpc_addr: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStatus:
+    """One member as this node sees it. `match_index` and `lag` are known on the leader only (-1 elsewhere)."""
+
+    node_id: int
+    http_addr: str
+    grpc_addr: str
+    peer_addr: str
+    instance: str
+    voter: bool
+    match_index: int = -1
+    lag: int = -1
+    state: str = ""
+    reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """Everything that /health, /metrics, /leader and their gRPC twins show; derived from `replica.status()`."""
+
+    node_id: int
+    node_name: str
+    cluster_name: str
+    cluster_id: str
+    instance: str
+    boot: int
+    version: str
+    role: str
+    term: int
+    leader_id: int
+    leader_http_addr: str
+    leader_grpc_addr: str
+    initialized: bool
+    commit_index: int
+    applied_index: int
+    persisted_index: int
+    last_log_index: int
+    first_log_index: int
+    flushed_index: int
+    revision: int
+    pending_requests: int
+    leader_last_heard_ms: int
+    voters: tuple[int, ...]
+    outgoing: tuple[int, ...]
+    learners: tuple[int, ...]
+    members: tuple[MemberStatus, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    counters: dict[str, int] = field(default_factory=dict)
+    shutting_down: bool = False
+
+
+class RequestPath(Protocol):
+    """What a node offers to its faces."""
+
+    async def write(
+        self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
+    ) -> Answered:
+        """Carry a command through the log. `result` is a `PutResult`, `DeleteResult` or `BatchResult`; a `CommandFailed` is raised as `CommandRejected`."""
+        ...
+
+    async def read(
+        self,
+        query: Query,
+        *,
+        consistency: Consistency = Consistency.LINEARIZABLE,
+        max_staleness_ms: int = 0,
+        timeout_ms: int | None = None,
+    ) -> Answered:
+        """Answer a query."""
+        ...
+
+    async def initialize(self, members: Sequence[MemberAddress] | None, *, timeout_ms: int | None = None) -> NodeStatus:
+        """Make a new cluster of these members (None: the configured peers and this node); returns once a leader is known."""
+        ...
+
+    async def add_learner(self, member: MemberAddress, *, timeout_ms: int | None = None) -> int:
+        """Add a learner and wait until it follows; returns the log index of the membership."""
+        ...
+
+    async def change_membership(self, voters: Sequence[int], *, timeout_ms: int | None = None) -> int:
+        """Make exactly these the voters; returns the log index of the final membership."""
+        ...
+
+    async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
+        """Hand leadership over (0: to the best voter); returns the new leader's id."""
+        ...
+
+    def status(self) -> NodeStatus:
+        """Return the present status; never blocks."""
+        ...
