@@ -16,7 +16,7 @@ check() {
 check "ruff: lint" .venv/bin/ruff check .
 check "ruff: format" .venv/bin/ruff format --check .
 check "mypy: strict types" .venv/bin/mypy
-check "import-linter: contracts" .venv/bin/lint-imports
+check "import-linter: contracts" .venv/bin/lint-imports --no-logo
 
 if [ ${#failed[@]} -gt 0 ]; then
     printf 'check: failed: %s\n' "${failed[@]}" >&2
