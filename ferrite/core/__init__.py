@@ -16,6 +16,7 @@ from ferrite.core.membership import (
     encode_membership,
 )
 from ferrite.core.recovered import LostTail, Recovered, RecoveredLog, RecoveredState, ReplicaConfig
+from ferrite.core.status import PeerStatus, ReplicaStatus
 from ferrite.core.values import (
     NO_CLUSTER,
     NO_INSTANCE,
@@ -39,8 +40,10 @@ from ferrite.core.values import (
     payload_kind,
     payload_time_us,
 )
+from ferrite.core.wire import FRAME_BYTES_MAX, WIRE_VERSION, FrameError, decode_frame, encode_frame
 
 __all__ = [
+    "FRAME_BYTES_MAX",
     "NO_CLUSTER",
     "NO_INSTANCE",
     "NO_NODE",
@@ -51,6 +54,7 @@ __all__ = [
     "Consistency",
     "Entry",
     "EntryKind",
+    "FrameError",
     "HardState",
     "Identity",
     "Index",
@@ -59,20 +63,25 @@ __all__ = [
     "Member",
     "Membership",
     "NodeId",
+    "PeerStatus",
     "Recovered",
     "RecoveredLog",
     "RecoveredState",
     "RefusalCode",
     "RemoveLearner",
     "ReplicaConfig",
+    "ReplicaStatus",
     "RequestId",
     "Role",
     "SnapshotMeta",
     "StopCode",
     "Term",
     "UpdateAddress",
+    "WIRE_VERSION",
     "actions",
+    "decode_frame",
     "decode_membership",
+    "encode_frame",
     "encode_membership",
     "encode_payload",
     "events",

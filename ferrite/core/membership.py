@@ -160,7 +160,11 @@ def decode_membership(data: bytes) -> Membership:
 def _member(fields: list[Any]) -> Member:
     node_id, instance, peer_addr, http_addr, grpc_addr = fields
     return Member(
-        node_id=NodeId(node_id), instance=instance, peer_addr=peer_addr, http_addr=http_addr, grpc_addr=grpc_addr
+        node_id=NodeId(node_id),
+        instance=instance,
+        peer_addr=peer_addr,
+        http_addr=http_addr,
+        grpc_addr=grpc_addr,
     )
 
 
