@@ -63,16 +63,18 @@ def parse_address(text: str) -> Address:
 
 def _parse_port(text: str) -> int:
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= PORT_MAX:
-        raise AddressError(f"write a port from 1 to {PORT_MAX} after the last colon (0 is not a fixed address)")
+        raise AddressError(
+            f"write a port from 1 to {PORT_MAX} after the last colon (0 is not a fixed address)"
+        )
     return int(text)
 
 
 def _ipv6(text: str) -> str:
-    address, _, zone = text.partition("%")
-    if zone and not _ZONE.fullmatch(zone):
+    _, percent, zone = text.partition("%")
+    if percent and not _ZONE.fullmatch(zone):
         raise AddressError("write the name of a network interface after %, such as [fe80::1%eth0]:8001")
     try:
-        return str(ipaddress.IPv6Address(text if zone else address))
+        return str(ipaddress.IPv6Address(text))
     except ValueError:
         raise AddressError("write an IPv6 address inside the brackets, such as [::1]:8001") from None
 

@@ -56,25 +56,35 @@ class ConfigError(Exception):
         count = f"{len(shown)} problem{'s' if len(shown) > 1 else ''}"
         if len(self.problems) > PROBLEMS_MAX:
             count = f"more than {PROBLEMS_MAX} problems"
-        return "\n".join((f"{count} in the configuration", "", *(f"  {problem}\n" for problem in shown))).rstrip()
+        return "\n".join(
+            (f"{count} in the configuration", "", *(f"  {problem}\n" for problem in shown))
+        ).rstrip()
 
 
 class TooManyProblems(Exception):
     """Collecting stopped: `PROBLEMS_MAX` is passed."""
 
 
-class ProblemList(list[Problem]):
+class ProblemList:
     """Problems in the order found. Raises `TooManyProblems` past the limit, so that a hostile file costs little."""
 
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
     def report(self, *, source: Source, key: str, given: str, expected: str, advice: str) -> None:
-        self.append(Problem(source=source, key=show_key(key), given=given, expected=expected, advice=advice))
-        if len(self) > PROBLEMS_MAX:
+        self.found.append(
+            Problem(source=source, key=show_key(key), given=given, expected=expected, advice=advice)
+        )
+        if len(self.found) > PROBLEMS_MAX:
             raise TooManyProblems
 
 
 def has_unprintable(text: str) -> bool:
     """Whether `text` has what may not reach a log, a terminal or a path: controls, NUL, line ends, lone surrogates,
-    characters that reorder text."""
+    characters that reorder text.
+    """
     return any(
         unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS for char in text
     )
@@ -84,9 +94,7 @@ def escape(text: str) -> str:
     """`text` on one line: what `has_unprintable` would find, written as backslash escapes."""
     if not has_unprintable(text):
         return text
-    return "".join(
-        char.encode("unicode_escape").decode() if has_unprintable(char) else char for char in text
-    )
+    return "".join(char.encode("unicode_escape").decode() if has_unprintable(char) else char for char in text)
 
 
 def show_key(key: str) -> str:
