@@ -1,0 +1,1 @@
+"""Generated from proto/*.proto by scripts/generate-proto.sh. Do not edit by hand."""
