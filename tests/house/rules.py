@@ -87,22 +87,35 @@ def _impure(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 pass
 
 
-def back_doors(source: str, module: str, core_modules: frozenset[str]) -> list[str]:
+def exported_names(source: str) -> list[str]:
+    """What `__all__` of this module lists."""
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id="__all__")], value=ast.List(elts=items) | ast.Tuple(elts=items)
+            ):
+                return [str(ast.literal_eval(item)) for item in items]
+            case _:
+                pass
+    return []
+
+
+def back_doors(source: str, module: str, hidden_modules: frozenset[str]) -> list[str]:
     """Imports of `module` that enter the core elsewhere than by a front door.
 
-    `core_modules` are the dotted names of all modules below ferrite.core: `from ferrite.core import election` is no
-    use of the front door when `election` is a module.
+    `hidden_modules` are the dotted names of all modules below ferrite.core that no front door lists in its `__all__`:
+    `from ferrite.core import election` is no use of the front door when `election` is a hidden module.
     """
     doors = ", ".join(sorted(FRONT_DOORS))
     return [
         f"{getattr(node, 'lineno', 0)}: imports {name}; enter by {doors}"
         for node in ast.walk(ast.parse(source))
-        for name in _imported_modules(node, module, core_modules)
+        for name in _imported_modules(node, module, hidden_modules)
         if name.startswith("ferrite.core.") and name not in FRONT_DOORS
     ]
 
 
-def _imported_modules(node: ast.AST, module: str, core_modules: frozenset[str]) -> list[str]:
+def _imported_modules(node: ast.AST, module: str, hidden_modules: frozenset[str]) -> list[str]:
     match node:
         case ast.Import(names=names):
             return [alias.name for alias in names]
@@ -110,7 +123,7 @@ def _imported_modules(node: ast.AST, module: str, core_modules: frozenset[str]) 
             base = ".".join(module.split(".")[:-level]) if level else ""
             source = ".".join(part for part in (base, target or "") if part)
             inner = [f"{source}.{alias.name}" for alias in names]
-            return [source, *(name for name in inner if name in core_modules)]
+            return [source, *(name for name in inner if name in hidden_modules)]
         case _:
             return []
 

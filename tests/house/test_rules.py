@@ -95,7 +95,7 @@ def test_a_back_door_into_the_core_is_found(bad: str) -> None:
     "good",
     [
         "import ferrite.core",
-        "from ferrite.core import Replica, disk",
+        "from ferrite.core import Replica, actions, disk",
         "from ferrite.core.disk import open_log",
         "from ferrite.core.kv import Machine",
         "from ..core.kv import Machine",
@@ -139,3 +139,8 @@ def test_a_lock_entry_without_version_or_hash_is_found() -> None:
         "d>=3 \\",
     ]
     assert rules.lock_pins(good) == {"b": "1.0"}
+
+
+def test_what_a_module_exports_is_read_from_its_list() -> None:
+    assert rules.exported_names('from a import b\n\n__all__ = ["b", "c"]\n') == ["b", "c"]
+    assert rules.exported_names("from a import b\n") == []
