@@ -1,8 +1,9 @@
 """What an engine serves: methods as data, from the services' descriptors to the handlers' coroutines. Bytes in, bytes out.
 
-An engine (grpcio now) knows HTTP/2, deadlines and cancellation; everything else of a call is here, so that two engines cannot differ:
-which methods exist, how a request is parsed, what becomes of an exception. An engine does four things for a call: find its `Method`
-by path, give it a `CallContext`, run `answer` (or `answer_stream`), and send the bytes or the `RpcError`'s code, message and details.
+An engine (grpcio now) knows HTTP/2, deadlines and cancellation. Everything else of a call is here, so that two engines cannot
+differ: which methods exist, how a request is parsed, what becomes of an exception. An engine does four things for a call: find
+its `Method` by path, give it a `CallContext`, run `answer` (or `answer_stream`), and send the bytes, or the `RpcError`'s code,
+message and details.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from ferrite.io.grpc.status import RpcError
 from ferrite.io.request_path import RequestError
 from ferrite.io.validation import Invalid
 
-DEADLINE_MARGIN_MS_MAX: Final = 100  # an answer must travel back before the client gives up: a tenth of the time, at most this
+DEADLINE_MARGIN_MS_MAX: Final = (
+    100  # an answer must travel back before the client gives up: a tenth of the time, at most this
+)
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _log = structlog.get_logger("ferrite.io.grpc")
@@ -84,7 +87,9 @@ class Method:
             return self.request_type.FromString(data)
         except DecodeError:
             expected = f"a {self.request_type.DESCRIPTOR.full_name} in protobuf's binary format"
-            raise status.of_invalid(Invalid("request", f"{len(data)} bytes that are no such message", expected)) from None
+            raise status.of_invalid(
+                Invalid("request", f"{len(data)} bytes that are no such message", expected)
+            ) from None
 
     async def _parse_each(self, stream: AsyncIterator[bytes]) -> AsyncIterator[ProtoMessage]:
         async for data in stream:
@@ -103,7 +108,10 @@ def snake_case(rpc_name: str) -> str:
 
 
 def timeout_ms(context: CallContext, most_ms: int) -> int | None:
-    """How long the server may work for this call: the client's deadline less the way back, at most `most_ms`; None for no deadline."""
+    """How long the server may work for this call: the client's deadline less the way back, at most `most_ms`.
+
+    None when the client set no deadline: the request path knows what is usual.
+    """
     remaining_ms = context.remaining_ms()
     if remaining_ms is None:
         return None

@@ -11,8 +11,12 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message as ProtoMessage
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # has stubs but no py.typed
+    BadRequest,
+    ErrorInfo,
+    RetryInfo,
+)
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # has stubs but no py.typed
 
 from ferrite.core import RefusalCode
 from ferrite.core.kv import CommandErrorCode
@@ -105,7 +109,11 @@ STATUS_OF_CODE: Final[dict[str, StatusCode]] = {
 """Every stable code that a client may see as `reason`, and the status it comes with."""
 
 _MAYBE_APPLIED: Final[frozenset[str]] = frozenset(
-    {UNKNOWN_OUTCOME, INTERNAL, *(code.name.lower() for code, (_, earlier) in _COMMAND_STATUS.items() if earlier)}
+    {
+        UNKNOWN_OUTCOME,
+        INTERNAL,
+        *(code.name.lower() for code, (_, earlier) in _COMMAND_STATUS.items() if earlier),
+    }
 )
 
 
@@ -136,9 +144,17 @@ def of_request_error(error: RequestError) -> RpcError:
 
 def of_invalid(error: Invalid) -> RpcError:
     """An argument that was refused at the door."""
-    violation = BadRequest.FieldViolation(field=error.field, description=f"{error.given}; expected {error.expected}")
-    info = ErrorInfo(reason=error.code, domain=ERROR_DOMAIN, metadata={"certainly_not_applied": "true", "field": error.field})
-    return _rpc_error(StatusCode.INVALID_ARGUMENT, str(error), [info, BadRequest(field_violations=[violation])])
+    violation = BadRequest.FieldViolation(
+        field=error.field, description=f"{error.given}; expected {error.expected}"
+    )
+    info = ErrorInfo(
+        reason=error.code,
+        domain=ERROR_DOMAIN,
+        metadata={"certainly_not_applied": "true", "field": error.field},
+    )
+    return _rpc_error(
+        StatusCode.INVALID_ARGUMENT, str(error), [info, BadRequest(field_violations=[violation])]
+    )
 
 
 def overloaded(detail: str) -> RpcError:
