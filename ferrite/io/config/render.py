@@ -1,10 +1,8 @@
 """The table of keys as a commented configuration file, and as the tables of docs/configuration.md."""
 
 import json
-import sys
 import textwrap
 from collections.abc import Iterable
-from pathlib import Path
 
 from ferrite.io.config.address import Address
 from ferrite.io.config.keys import Key, Kind
@@ -129,15 +127,3 @@ def _doc_row(key: Key) -> str:
 def _doc_absent_row(key: Key) -> str:
     accepted = "nothing" if key.off is None else f"`{_toml(key.off)}`"
     return f"| `{key.name}` | {accepted} | {key.unsupported} |\n"
-
-
-def main(doc: Path) -> None:
-    """Rewrite the key tables of docs/configuration.md: `python -m ferrite.io.config.render docs/configuration.md`."""
-    before, _, rest = doc.read_text().partition(DOC_BEGIN)
-    _, _, after = rest.partition(DOC_END)
-    assert after or rest.endswith(DOC_END), f"{doc} lacks the two marks"
-    doc.write_text(before + DOC_BEGIN + render_key_tables() + DOC_END + after)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
