@@ -1,5 +1,31 @@
 """The key-value machine: pure, on an ordered byte store that the host gives (front door)."""
 
+from ferrite.core.kv.commands import (
+    BATCH_OPERATIONS_MAX,
+    CLIENT_ID_BYTES_MAX,
+    COMMAND_BYTES_MAX,
+    COMMAND_VERSION,
+    KEY_BYTES_MAX,
+    VALUE_BYTES_MAX,
+    Command,
+    CommandInvalid,
+    Origin,
+    decode_command,
+    encode_command,
+)
+from ferrite.core.kv.install import install_batches
+from ferrite.core.kv.layout import LAYOUT_VERSION, StateCorrupt
+from ferrite.core.kv.machine import (
+    AppliedBatch,
+    StateMachine,
+    installed_record,
+    load_state,
+    local_key,
+    replicated_pairs,
+    state_hash,
+)
+from ferrite.core.kv.meta import EMPTY_REVISION
+from ferrite.core.kv.mvcc import ReadLimits
 from ferrite.core.kv.operations import (
     Batch,
     BatchResult,
@@ -22,26 +48,81 @@ from ferrite.core.kv.operations import (
     QueryResult,
     Session,
 )
+from ferrite.core.kv.sessions import SessionLimits
+from ferrite.core.kv.store import (
+    MemoryStore,
+    OrderedStore,
+    Overlay,
+    Pair,
+    PinnedStore,
+    ReadableStore,
+    Write,
+)
+from ferrite.core.snapshot_file import (
+    ExpectedSnapshot,
+    SnapshotContents,
+    SnapshotHeader,
+    SnapshotInvalid,
+    read_snapshot,
+    write_snapshot,
+)
 
 __all__ = [
+    "AppliedBatch",
+    "BATCH_OPERATIONS_MAX",
     "Batch",
     "BatchResult",
+    "CLIENT_ID_BYTES_MAX",
+    "COMMAND_BYTES_MAX",
+    "COMMAND_VERSION",
+    "Command",
     "CommandErrorCode",
     "CommandFailed",
+    "CommandInvalid",
     "CommandResult",
     "Delete",
     "DeleteResult",
+    "EMPTY_REVISION",
     "Exists",
     "ExistsResult",
+    "ExpectedSnapshot",
     "Get",
     "GetResult",
+    "KEY_BYTES_MAX",
     "KeyValue",
+    "LAYOUT_VERSION",
     "ListKeys",
     "ListKeysResult",
+    "MemoryStore",
     "Operation",
+    "OrderedStore",
+    "Origin",
+    "Overlay",
+    "Pair",
+    "PinnedStore",
     "Put",
     "PutResult",
     "Query",
     "QueryResult",
+    "ReadLimits",
+    "ReadableStore",
     "Session",
+    "SessionLimits",
+    "SnapshotContents",
+    "SnapshotHeader",
+    "SnapshotInvalid",
+    "StateCorrupt",
+    "StateMachine",
+    "VALUE_BYTES_MAX",
+    "Write",
+    "decode_command",
+    "encode_command",
+    "install_batches",
+    "installed_record",
+    "load_state",
+    "local_key",
+    "read_snapshot",
+    "replicated_pairs",
+    "state_hash",
+    "write_snapshot",
 ]

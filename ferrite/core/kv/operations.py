@@ -1,6 +1,8 @@
 """What clients ask of the key-value machine, and what it answers. The thin face of etcd's model (MVCC underneath).
 
-Keys and values are bytes. A *revision* is the cluster-wide counter of committed changes; it grows by one for each changing command.
+Keys and values are bytes. A *revision* is the cluster-wide counter of committed changes;
+it grows by one for each changing command.
+A store that nothing changed yet is at revision 1, as in etcd.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ Operation = Put | Delete | Batch
 
 @value
 class Session:
-    """Exactly-once (thesis 6.3): the client's id (1 to 64 bytes), this request's number, and the lowest one it still waits for."""
+    """Exactly-once (thesis 6.3): the client's id (1 to 64 bytes), this request's number,
+    and the lowest one it still waits for (0: unknown).
+    """
 
     client_id: bytes
     request_id: int

@@ -1,0 +1,202 @@
+"""Exactly-once: retries, windows, expiry, tombstones."""
+
+import pytest
+
+from ferrite.core import Entry
+from ferrite.core.kv import (
+    Batch,
+    BatchResult,
+    CommandErrorCode,
+    CommandFailed,
+    CommandResult,
+    Delete,
+    DeleteResult,
+    Operation,
+    Put,
+    PutResult,
+    Session,
+    SessionLimits,
+)
+from ferrite.core.kv.sessions import (
+    ACTIVITY_GRANULE_US,
+    REPLIES_MAX,
+    SESSION_TTL_US,
+    decode_result,
+    encode_result,
+)
+from tests.core.kv.helpers import Machine, command, put
+
+
+def in_session(
+    request_id: int,
+    operation: Operation | None = None,
+    *,
+    client: bytes = b"c",
+    lowest: int = 0,
+    time_us: int = 0,
+) -> Entry:
+    session = Session(client_id=client, request_id=request_id, lowest_unacknowledged=lowest)
+    return command(operation or Put(key=b"k", value=b"v"), session=session, time_us=time_us)
+
+
+def refused(result: CommandResult) -> CommandErrorCode:
+    assert isinstance(result, CommandFailed), result
+    return result.code
+
+
+@pytest.mark.parametrize(
+    "operation, reply",
+    [
+        (Put(key=b"a", value=b"2"), PutResult(revision=3)),
+        (Delete(key=b"a"), DeleteResult(revision=3, existed=True)),
+        (
+            Batch(operations=(Delete(key=b"a"), Delete(key=b"b"))),
+            BatchResult(revision=3, existed=(True, False)),
+        ),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_retry_gets_the_first_reply_and_runs_nothing(
+    operation: Operation, reply: CommandResult, together: bool
+) -> None:
+    host = Machine()
+    host.apply(put(b"a"))
+    if together:
+        results = host.results(in_session(1, operation), put(b"other"), in_session(1, operation))
+    else:
+        results = [
+            host.result(entry)
+            for entry in (in_session(1, operation), put(b"other"), in_session(1, operation))
+        ]
+    assert results == [reply, PutResult(revision=4), reply]
+    assert host.machine.revision == 4
+
+
+def test_a_failure_is_a_reply_that_is_remembered_as_well() -> None:
+    host = Machine()
+    first, again = (host.result(in_session(1, Put(key=b"", value=b""))) for _ in range(2))
+    assert refused(first) == CommandErrorCode.INVALID
+    assert again == first
+
+
+def test_the_same_number_with_another_operation_is_a_mismatch() -> None:
+    host = Machine()
+    host.apply(in_session(1))
+    assert (
+        refused(host.result(in_session(1, Put(key=b"k", value=b"other"))))
+        == CommandErrorCode.REQUEST_MISMATCH
+    )
+    assert host.result(in_session(1)) == PutResult(revision=2)
+
+
+def test_requests_may_come_in_any_order() -> None:
+    host = Machine()
+    assert host.results(*(in_session(number) for number in (3, 1, 2))) == [
+        PutResult(revision=n) for n in (2, 3, 4)
+    ]
+
+
+def test_what_the_client_acknowledged_is_forgotten_and_refused() -> None:
+    host = Machine()
+    host.apply(in_session(1), in_session(2), in_session(3, lowest=3))
+    assert refused(host.result(in_session(2))) == CommandErrorCode.REQUEST_FORGOTTEN
+    assert host.result(in_session(3)) == PutResult(revision=4)
+
+
+def test_a_request_below_its_own_lowest_unacknowledged_is_refused_and_opens_no_session() -> None:
+    host = Machine()
+    assert refused(host.result(in_session(1, lowest=2))) == CommandErrorCode.REQUEST_FORGOTTEN
+    assert host.machine.session_count == 0
+
+
+def test_the_oldest_reply_over_the_window_is_forgotten_and_never_run_again() -> None:
+    host = Machine()
+    host.apply(*(in_session(number) for number in range(1, REPLIES_MAX + 2)))
+    assert refused(host.result(in_session(1))) == CommandErrorCode.REQUEST_FORGOTTEN
+    assert host.result(in_session(2)) == PutResult(revision=3)
+    assert host.machine.revision == REPLIES_MAX + 2
+
+
+def test_clients_do_not_meet() -> None:
+    host = Machine()
+    assert host.results(in_session(1), in_session(1, client=b"d")) == [
+        PutResult(revision=2),
+        PutResult(revision=3),
+    ]
+    assert host.machine.session_count == 2
+
+
+END_US = SESSION_TTL_US + ACTIVITY_GRANULE_US
+
+
+def test_a_silent_session_expires_and_its_retry_is_refused() -> None:
+    host = Machine()
+    host.apply(in_session(1), put(b"x", time_us=END_US - 1))
+    assert host.machine.session_count == 1
+    host.apply(put(b"x", time_us=END_US))
+    assert host.machine.session_count == 0
+    assert refused(host.result(in_session(1))) == CommandErrorCode.SESSION_EXPIRED
+    assert refused(host.result(in_session(2))) == CommandErrorCode.SESSION_EXPIRED
+
+
+def test_a_retry_that_comes_at_the_last_moment_finds_its_session_expired() -> None:
+    host = Machine()
+    host.apply(in_session(1))
+    assert refused(host.result(in_session(1, time_us=END_US))) == CommandErrorCode.SESSION_EXPIRED
+
+
+def test_a_session_that_is_used_lives_on() -> None:
+    host = Machine()
+    host.apply(in_session(1), in_session(2, time_us=SESSION_TTL_US))
+    host.apply(in_session(3, time_us=SESSION_TTL_US + END_US - 1))
+    assert host.result(in_session(2)) == PutResult(revision=3)
+
+
+def test_little_activity_is_not_noted() -> None:
+    host = Machine()
+    host.apply(in_session(1))
+    batch = host.apply(in_session(2, time_us=ACTIVITY_GRANULE_US - 1)).batch
+    assert len(batch) == 5, "the put's pointer, history and change, the session, the applied index"
+    assert len(host.apply(in_session(3, time_us=ACTIVITY_GRANULE_US)).batch) == 7, "and the activity moved"
+
+
+LIMITS = SessionLimits(sessions_max=3, ended_together=2, tombstones_max=3, ttl_us=1000, activity_granule_us=1)
+
+
+def clients(count: int) -> list[Entry]:
+    return [in_session(1, client=b"c%d" % number, time_us=10 + number) for number in range(count)]
+
+
+def test_one_session_too_many_ends_the_longest_silent_in_bulk() -> None:
+    host = Machine(limits=LIMITS)
+    host.apply(*clients(4))
+    assert host.machine.session_count == 2
+    assert [refused(host.result(in_session(1, client=client))) for client in (b"c0", b"c1")] == [
+        CommandErrorCode.SESSION_EXPIRED
+    ] * 2
+    assert host.result(in_session(1, client=b"c2")) == PutResult(revision=4)
+
+
+def test_tombstones_are_bounded_and_the_oldest_goes_first() -> None:
+    host = Machine(limits=LIMITS)
+    host.apply(
+        *clients(7)
+    )  # the 4th ends c0 and c1, the 6th c2 and c3: four tombstones, c0's is one too many
+    assert refused(host.result(in_session(1, client=b"c1"))) == CommandErrorCode.SESSION_EXPIRED
+    assert host.result(in_session(1, client=b"c0")) == PutResult(revision=9), "taken for a new client"
+
+
+def test_an_entry_ends_a_bounded_number_of_sessions_and_the_next_ones_go_on() -> None:
+    host = Machine(limits=LIMITS)
+    host.apply(*clients(3))
+    counts = []
+    for _ in range(3):
+        host.apply(put(b"x", time_us=5000))
+        counts.append(host.machine.session_count)
+    assert counts == [1, 0, 0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 300])
+def test_remembered_flags_come_back(count: int) -> None:
+    result = BatchResult(revision=5, existed=tuple(number % 3 == 0 for number in range(count)))
+    assert decode_result(encode_result(result)) == result
