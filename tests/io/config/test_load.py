@@ -1,4 +1,4 @@
-import datetime
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -138,7 +138,7 @@ def inline(value: Any) -> str:
             return f"[{', '.join(map(inline, value))}]"
         case dict():
             return "{" + ", ".join(f"{inline(name)} = {inline(inner)}" for name, inner in value.items()) + "}"
-        case datetime.date() | datetime.time():
+        case dt.date() | dt.time():
             return value.isoformat()
         case _:
             return str(value)  # numbers; TOML writes nan and inf as Python does
