@@ -58,10 +58,27 @@ class _Sink(Protocol):
     def close(self) -> None: ...
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger for a module's `__name__`; its events have fields: `log.info("peer connected", peer=2)`."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
-    return logger
+class Logger(structlog.stdlib.BoundLogger):  # inherits because structlog builds on its class
+    """structlog's logger over the standard library; a line below the level costs next to nothing."""
+
+    def debug(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        if self._logger.isEnabledFor(logging.DEBUG):
+            super().debug(event, *args, **fields)
+
+    def info(self, event: str | None = None, *args: Any, **fields: Any) -> None:
+        if self._logger.isEnabledFor(logging.INFO):
+            super().info(event, *args, **fields)
+
+
+def get_logger(name: str) -> Logger:
+    """A logger for a module's `__name__`; its events have fields: `log.info("peer connected", peer=2)`.
+
+    May be called at import, before `configure`.
+    """
+    logger = logging.getLogger(name)
+    # Bound here, for structlog's lazy proxy would bind anew at every line.
+    bound: Logger = structlog.wrap_logger(logger, processors=_PROCESSORS, wrapper_class=Logger).bind()
+    return bound
 
 
 def configure(
@@ -81,15 +98,6 @@ def configure(
             structlog.stdlib.ProcessorFormatter.remove_processors_meta, _bound_fields, *_renderers(config, colors=colors),
         ],
         foreign_pre_chain=[*_COMMON_PROCESSORS, _add_suppressed],
-    )  # fmt: skip
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level, structlog.contextvars.merge_contextvars, *_COMMON_PROCESSORS,
-            structlog.stdlib.PositionalArgumentsFormatter(), structlog.processors.StackInfoRenderer(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(), wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )  # fmt: skip
     writer = _Writer(sink, formatter)
     handler = _QueueHandler(writer, formatter)
@@ -178,6 +186,14 @@ _COMMON_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
     _format_exception,
+]
+_PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.stdlib.filter_by_level,
+    structlog.contextvars.merge_contextvars,
+    *_COMMON_PROCESSORS,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.StackInfoRenderer(),
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
 ]
 _FIRST = ("timestamp", "level", "logger", "event")
 _LAST = ("exception", "stack")
