@@ -73,7 +73,7 @@ class Logger(structlog.stdlib.BoundLogger):  # inherits because structlog builds
 def get_logger(name: str) -> Logger:
     """A logger for a module's `__name__`; its events have fields: `log.info("peer connected", peer=2)`.
 
-    May be called at import, before `configure`.
+    May be called at import, before `configure`. `structlog.get_logger(__name__)` gives the same, a little slower.
     """
     logger = logging.getLogger(name)
     # Bound here, for structlog's lazy proxy would bind anew at every line.
@@ -99,6 +99,12 @@ def configure(
         ],
         foreign_pre_chain=[*_COMMON_PROCESSORS, _add_suppressed],
     )  # fmt: skip
+    structlog.configure(  # for loggers from structlog.get_logger(__name__): they are bound to this at their first line
+        processors=_PROCESSORS,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=Logger,
+        cache_logger_on_first_use=True,
+    )
     writer = _Writer(sink, formatter)
     handler = _QueueHandler(writer, formatter)
     handler.addFilter(_LibraryLimit(clock))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from ferrite.io import logs
 from ferrite.io.config import LoggingConfig, Override, load_config
@@ -79,6 +80,22 @@ def test_json_is_one_object_a_line_with_the_fields_as_members() -> None:
         "level": "info", "logger": "ferrite.io.x", "event": "peer connected", "peer": 2, "ok": True, "none": None,
         "ratio": 0.5,
     }  # fmt: skip
+
+
+def test_a_logger_of_structlog_itself_goes_the_same_way() -> None:
+    early = structlog.get_logger("ferrite.io.early")  # as modules do at import
+
+    def write() -> None:
+        early.info("a", peer=1)
+        early.debug("not this")
+        structlog.get_logger("ferrite.io.late").bind(node=2).warning("b %s", "c")
+
+    first, second = events_of(write)
+    assert (first["logger"], first["event"], first["peer"]) == ("ferrite.io.early", "a", 1)
+    assert (second["logger"], second["event"], second["node"]) == ("ferrite.io.late", "b c", 2)
+    assert events_of(write)[0]["logger"] == "ferrite.io.early", (
+        "a second configuration serves the same loggers"
+    )
 
 
 @pytest.mark.parametrize("format_", ["pretty", "compact"])

@@ -6,6 +6,7 @@ gives an immutable `Config`, or raises `ConfigError` with every problem at once.
 """
 
 from ferrite.io.config.address import Address, AddressError, parse_address
+from ferrite.io.config.keys import NODE_ID_MAX, PEERS_MAX
 from ferrite.io.config.load import load_config
 from ferrite.io.config.model import (
     ClusterConfig,
@@ -26,6 +27,8 @@ from ferrite.io.config.render import render_file, render_key_tables
 from ferrite.io.config.sources import Override, find_file, search_paths
 
 __all__ = [
+    "NODE_ID_MAX",
+    "PEERS_MAX",
     "Address",
     "AddressError",
     "ClusterConfig",
