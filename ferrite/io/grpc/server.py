@@ -6,7 +6,7 @@ Every limit of HTTP/2 that a client could lean on is set here, none is left at a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 from grpc import aio
@@ -33,8 +33,8 @@ KEEPALIVE_TIMEOUT_MS: Final = 10_000  # silence after a ping that makes a connec
 PING_INTERVAL_MS_MIN: Final = 10_000  # from a client without traffic; SEC26
 PING_STRIKES_MAX: Final = 2
 WINDOW_BYTES: Final = 512 * 1024
-"""How much a sender may have under way on one stream. Fixed, because a window that grows with the measured bandwidth lets snapshot
-pieces fill seconds of a slow link in front of a heartbeat: this is 0.4 s at 10 Mbit/s, and 7 MB/s at a round trip of 75 ms."""
+"""How much a sender may have under way on one stream. Fixed, because a window that grows with the measured bandwidth lets
+snapshot pieces fill seconds of a slow link in front of a heartbeat. This is 0.4 s at 10 Mbit/s, and 7 MB/s at 75 ms of delay."""
 
 _STATUS_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _Context = aio.ServicerContext[Any, Any]
@@ -124,9 +124,9 @@ class GrpcServer:
     def _handler_of(self, method: Method, *, counted: bool) -> grpc.RpcMethodHandler[Any, Any]:
         # No (de)serializers: bytes pass through, so that what is no message is refused by us and not logged as grpcio's crash.
         if method.client_streaming:
-            return grpc.stream_unary_rpc_method_handler(_stream_serve(method))  # type: ignore[arg-type]  # the types know only sync
+            return grpc.stream_unary_rpc_method_handler(_stream_serve(method))
         serve = self._counted_serve(method) if counted else _unary_serve(method)
-        return grpc.unary_unary_rpc_method_handler(serve)  # type: ignore[arg-type]  # the types know only synchronous handlers
+        return grpc.unary_unary_rpc_method_handler(serve)
 
     def _counted_serve(self, method: Method) -> _UnaryServe:
         """Clients share `limits.concurrent_rpcs_max`; peers do not count, so that clients cannot starve Raft (SEC25)."""
@@ -148,7 +148,7 @@ class GrpcServer:
 
 
 def server_options(config: Config) -> list[tuple[str, int]]:
-    """grpcio's channel arguments for a server, all limits among them."""
+    """Channel arguments of grpcio for a server, all limits among them."""
     ping_interval_ms = min(PING_INTERVAL_MS_MIN, config.network.keep_alive_interval * 9 // 10)
     return [
         ("grpc.so_reuseport", 0),  # a second process on the same port is an error, not a surprise
@@ -181,7 +181,9 @@ class _GrpcioContext:
         self._context = context
 
     def remaining_ms(self) -> int | None:
-        remaining_s = self._context.time_remaining()  # type: ignore[no-untyped-call,unused-ignore]  # stubs differ by version
+        remaining_s = cast(
+            "float | None", self._context.time_remaining()
+        )  # the stubs forget calls without a deadline
         return None if remaining_s is None else max(0, int(remaining_s * 1000))
 
     def metadata(self, key: str) -> str:
