@@ -1,0 +1,352 @@
+"""aiohttp's server protocol with what it lacks: deadlines for head and body, counted connections, fixed answers.
+
+aiohttp parses HTTP and keeps the connection's order; the door decides. Only this module and `server` know aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_writer import HttpVersion11
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from prometheus_client import Gauge
+
+from ferrite.io.http.door import Door, body_too_large
+from ferrite.io.http.exchange import FIXED_HEADERS, HttpAnswer, RequestHead
+from ferrite.io.http.problems import HttpProblem
+from ferrite.io.http.quiet_log import QuietLog
+from ferrite.io.http.settings import HttpSettings
+
+HEADERS_MAX: Final = 64  # curl sends 5, a browser about 20
+LINE_BYTES_MAX: Final = 8190  # request line, and each header field; aiohttp's own default
+LINGER_S: Final = (
+    1.0  # for a client that still sends while we refuse: time to read the refusal before the close
+)
+_MS: Final = 1000
+
+
+@dataclass(slots=True, kw_only=True)
+class ConnectionCounts:
+    """Open connections, in all and by address."""
+
+    connections_max: int
+    per_ip_max: int
+    gauge: Gauge
+    total: int = 0
+    by_ip: dict[str, int] = field(default_factory=dict)
+
+    def admit(self, ip: str) -> str:
+        """Count one more; or say which limit it would pass."""
+        if self.total >= self.connections_max:
+            return f"{self.connections_max} connections (limits.connections_max)"
+        if self.by_ip.get(ip, 0) >= self.per_ip_max:
+            return f"{self.per_ip_max} connections from one address (limits.connections_per_ip_max)"
+        self.total += 1
+        self.by_ip[ip] = self.by_ip.get(ip, 0) + 1
+        self.gauge.set(self.total)
+        return ""
+
+    def release(self, ip: str) -> None:
+        """One that was admitted is gone."""
+        self.total -= 1
+        self.gauge.set(self.total)
+        left = self.by_ip[ip] - 1
+        if left:
+            self.by_ip[ip] = left
+        else:
+            del self.by_ip[ip]
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """What all connections of one server share."""
+
+    door: Door
+    settings: HttpSettings
+    counts: ConnectionCounts
+    log: QuietLog
+    draining: bool = False
+    in_flight: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ConnectionServer(web.Server):
+    """aiohttp's factory of connections, making ours."""
+
+    def __init__(self, engine: Engine, logger: logging.Logger) -> None:
+        """Must be called with the loop running."""
+        super().__init__(self._handle)
+        self._engine = engine
+        self._logger = logger
+
+    def __call__(self) -> RequestHandler:
+        """Make the protocol of a new connection."""
+        return Connection(self, self._engine, self._logger, asyncio.get_running_loop())
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        engine = self._engine
+        engine.in_flight += 1
+        try:
+            answer = await _exchange(engine, request)
+        finally:
+            engine.in_flight -= 1
+            if engine.in_flight == 0:
+                engine.idle.set()
+        protocol = request.protocol
+        half_closed = isinstance(protocol, Connection) and protocol.half_closed
+        return _response(answer, close=answer.close or engine.draining or half_closed)
+
+
+class Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_engine", "_head_deadline", "_ip", "half_closed")
+
+    def __init__(
+        self,
+        server: ConnectionServer,
+        engine: Engine,
+        logger: logging.Logger,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Set aiohttp's own limits; content codings stay as they are (the door refuses them)."""
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=engine.settings.limits.idle_timeout / _MS,
+            logger=logger,
+            access_log=None,  # type: ignore[arg-type]  # None is aiohttp's own spelling of no access log
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
+        self._engine = engine
+        self._head_deadline: asyncio.TimerHandle | None = None
+        self._ip: str | None = None  # set while this connection is counted
+        self.half_closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection, or refuse it and never start the request loop."""
+        ip = _ip_of(transport)
+        over = self._engine.counts.admit(ip)
+        if not over:
+            self._ip = ip
+            super().connection_made(transport)
+            return
+        self._engine.log.refusal("HTTP connection refused", over)
+        problem = HttpProblem("too_many_connections", f"There are already {over}.")
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(_raw(self._engine.door.refuse_connection(problem)))
+        transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Uncount it."""
+        if self._ip is None:
+            return
+        self._engine.counts.release(self._ip)
+        self._ip = None
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and keep the head's deadline: it runs from a head's first byte to its last."""
+        if self._ip is None:
+            return
+        requests_before = self._request_count
+        super().data_received(data)
+        if self._request_count != requests_before:
+            self._disarm()
+            self._fail_body_of_broken_framing()
+        elif data and self._head_deadline is None and self._waits_for_head():
+            timeout_s = self._engine.settings.limits.header_timeout / _MS
+            self._head_deadline = self._loop.call_later(timeout_s, self._head_too_slow)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio reads the result; aiohttp's None means False
+        """Let a client that only half-closed have its answer; then, or at once when nothing is asked, close."""
+        if self._ip is None or self._waits_for_head():
+            return False
+        self.half_closed = True
+        request = self._current_request
+        if request is not None and not request.content.is_eof():
+            request.content.set_exception(
+                RequestPayloadError("the connection was half-closed within the body")
+            )
+        return True
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer with fixed text what is no HTTP (aiohttp would echo it, and log a traceback), and what we failed at."""
+        if status < 500:
+            self._engine.log.refusal("HTTP request refused", f"{type(exc).__name__} from {self._ip}")
+            answer = self._engine.door.refuse_connection(_framing_problem(exc))
+        else:
+            self._engine.log.failure("HTTP exchange failed", exc or RuntimeError(f"status {status}"))
+            answer = self._engine.door.refuse_connection(
+                HttpProblem("internal", "The exchange failed inside Ferrite.")
+            )
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is already on its way")
+        return _response(answer, close=True)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """What aiohttp itself reports, rate-limited."""
+        error = kw.get("exc_info")
+        if isinstance(error, RequestPayloadError):  # the client's doing, and answered already
+            self._engine.log.refusal("HTTP request refused", f"{error} from {self._ip}")
+            return
+        self._engine.log.failure(
+            "HTTP connection failed", error if isinstance(error, BaseException) else RuntimeError(*args)
+        )
+
+    def fail_body_without_end(self, content: StreamReader) -> None:
+        """After a half-close nothing more comes: whoever reads this body must not wait for it."""
+        if self.half_closed and not content.is_eof():
+            content.set_exception(RequestPayloadError("the connection was half-closed within a body"))
+
+    def _waits_for_head(self) -> bool:
+        waiter = self._waiter
+        if waiter is not None:
+            return not waiter.done() and not self._messages
+        return self._request_count == 0  # the request loop has not had its first turn
+
+    def _fail_body_of_broken_framing(self) -> None:
+        """Bytes that are not HTTP came where a body's rest belongs: whoever reads that body must not wait for it."""
+        request = self._current_request
+        if request is not None and not request.content.is_eof() and self._messages:
+            request.content.set_exception(RequestPayloadError("the body's framing is broken"))
+
+    def _head_too_slow(self) -> None:
+        self._head_deadline = None
+        if self.transport is None or not self._waits_for_head():
+            return
+        timeout = self._engine.settings.limits.header_timeout
+        problem = HttpProblem(
+            "request_timeout", f"The headers did not come in within {timeout} ms (limits.header_timeout)."
+        )
+        self.transport.write(_raw(self._engine.door.refuse_connection(problem)))
+        self.force_close()
+
+    def _disarm(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+
+async def _exchange(engine: Engine, request: web.BaseRequest) -> HttpAnswer:
+    head = RequestHead(
+        method=request.method,
+        target=request._message.path,  # noqa: SLF001 - the target as sent; every public spelling of it is decoded
+        headers=request.headers,
+        has_body=not (request.content.at_eof() and request.content.exception() is None),
+        http_1_1=request.version >= HttpVersion11,
+    )
+    admitted = engine.door.admit(head)
+    if isinstance(admitted, HttpAnswer):
+        return admitted
+    body = b""
+    if head.has_body:
+        protocol = request.protocol
+        if isinstance(protocol, Connection):
+            protocol.fail_body_without_end(request.content)
+        try:
+            _expect(request, head)
+            body = await _read_body(request.content, admitted.body_bytes_max, engine.settings)
+        except HttpProblem as problem:
+            return engine.door.refuse_body(admitted, problem)
+    return await engine.door.answer(admitted, body)
+
+
+def _expect(request: web.BaseRequest, head: RequestHead) -> None:
+    """Tell a client that waits for leave to send its body to go on (RFC 9110, 10.1.1)."""
+    expectation = head.headers.get("expect")
+    if expectation is None or not head.http_1_1:
+        return
+    if expectation.strip().lower() != "100-continue":
+        raise HttpProblem("expectation_failed", "The only expectation that can be met is 100-continue.")
+    transport = request.transport
+    if transport is not None and not request.content.total_bytes:
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def _read_body(content: StreamReader, bytes_max: int, settings: HttpSettings) -> bytes:
+    """Read all of it: within the limit, the deadline, and no slower than the least rate."""
+    try:
+        if content.is_eof():  # the usual case: it came with the head
+            body = content.read_nowait(-1)
+            if len(body) > bytes_max:
+                raise body_too_large(bytes_max)
+            return body
+        return await _read_slow_body(content, bytes_max, settings)
+    except RequestPayloadError:
+        raise HttpProblem("malformed_http", "The body's framing is broken, or its end is missing.") from None
+
+
+async def _read_slow_body(content: StreamReader, bytes_max: int, settings: HttpSettings) -> bytes:
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    body_timeout = settings.limits.body_timeout
+    body = bytearray()
+    try:
+        async with asyncio.timeout(None) as deadline:
+            while True:
+                earned_ms = settings.body_rate_grace_ms + len(body) * _MS // settings.body_rate_bytes_min
+                deadline.reschedule(started_s + min(body_timeout, earned_ms) / _MS)
+                piece = await content.readany()
+                if not piece:
+                    return bytes(body)
+                body += piece
+                if len(body) > bytes_max:
+                    raise body_too_large(bytes_max)
+    except TimeoutError:
+        raise HttpProblem(
+            "request_timeout",
+            f"The body came in too slowly: it must be complete within {body_timeout} ms (limits.body_timeout) and come at "
+            f"{settings.body_rate_bytes_min} bytes a second at least.",
+        ) from None
+
+
+def _framing_problem(error: BaseException | None) -> HttpProblem:
+    if isinstance(error, LineTooLong):
+        return HttpProblem(
+            "headers_too_large", f"A request line or header field has at most {LINE_BYTES_MAX} bytes."
+        )
+    return HttpProblem("malformed_http", "The bytes on this connection are not HTTP/1.1 as RFC 9112 has it.")
+
+
+def _response(answer: HttpAnswer, *, close: bool) -> web.Response:
+    headers = [("Content-Type", answer.content_type), *FIXED_HEADERS, *answer.headers]
+    response = web.Response(status=answer.status, body=answer.body, headers=headers)
+    if close:
+        response.force_close()
+    return response
+
+
+def _raw(answer: HttpAnswer) -> bytes:
+    """The answer's bytes, for a connection that has no request to answer."""
+    headers = [("Content-Type", answer.content_type), *FIXED_HEADERS, *answer.headers]
+    headers += [("Content-Length", str(len(answer.body))), ("Connection", "close")]
+    lines = "".join(f"{name}: {content}\r\n" for name, content in headers)
+    return (
+        f"HTTP/1.1 {answer.status} {web.Response(status=answer.status).reason}\r\n{lines}\r\n".encode(
+            "latin-1"
+        )
+        + answer.body
+    )
+
+
+def _ip_of(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) and peer else "unknown"

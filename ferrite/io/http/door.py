@@ -1,0 +1,275 @@
+"""The door: routing, admission and errors, without an engine. The engine reads bytes, asks here, and writes the answer.
+
+    admitted = door.admit(head)                  # RequestHead -> Admitted, or an HttpAnswer that refuses
+    answer = await door.answer(admitted, body)   # never raises but for cancellation
+
+A path is compared as it stands on the request line, undecoded: `/%77rite`, `//write` and `/WRITE` are other paths, which do
+not exist, so there is no second spelling for a rule to miss.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from ferrite.io.http.exchange import PROBLEM_JSON, Call, HttpAnswer, RequestHead, Route, json_answer
+from ferrite.io.http.fields import suggestion
+from ferrite.io.http.metrics import HttpMetrics
+from ferrite.io.http.problems import (
+    HttpProblem,
+    ProblemAnswer,
+    from_http_problem,
+    from_invalid,
+    from_request_error,
+    problem_answer,
+)
+from ferrite.io.http.quiet_log import QuietLog
+from ferrite.io.http.settings import HttpSettings
+from ferrite.io.request_path import RequestError
+from ferrite.io.validation import Invalid, shown
+
+_NO_ROUTE: Final = "none"  # the label of requests that match no route
+_QUERY_FIELDS_MAX: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A request whose head is fine; its body may be read, at most `body_bytes_max` of it."""
+
+    route: Route
+    argument: str
+    query: Mapping[str, tuple[str, ...]]
+    accept: str
+    body_bytes_max: int
+    started_s: float
+
+
+class Door:
+    """Admits requests to routes and turns every outcome into an answer."""
+
+    def __init__(
+        self, routes: tuple[Route, ...], settings: HttpSettings, metrics: HttpMetrics, log: QuietLog
+    ) -> None:
+        """Index the routes."""
+        self._exact = {route.path: route for route in routes if not route.argument}
+        self._families = {route.path: route for route in routes if route.argument}
+        self._labels = tuple(route.label for route in routes)
+        self._settings = settings
+        self._metrics = metrics
+        self._log = log
+
+    def admit(self, head: RequestHead) -> Admitted | HttpAnswer:
+        """Decide by the head alone."""
+        started_s = time.perf_counter()
+        label = _NO_ROUTE
+        try:
+            path, query_text, authority = _split_target(head.target)
+            self._check_host(authority if authority is not None else head.headers.get("host"))
+            route, argument = self._find(path)
+            label = route.label
+            _check_method(route, head.method)
+            if route.method == "POST":
+                _check_origin(head.headers)
+            if head.has_body:
+                self._check_body_headers(route, head.headers)
+            query = _parse_query(query_text, route.query)
+        except HttpProblem as problem:
+            return self._refuse(
+                from_http_problem(problem), label, started_s, close=problem.close or head.has_body
+            )
+        except Invalid as error:
+            return self._refuse(from_invalid(error), label, started_s, close=head.has_body)
+        return Admitted(
+            route=route,
+            argument=argument,
+            query=query,
+            accept=head.headers.get("accept", ""),
+            body_bytes_max=self._settings.limits.request_bytes_max,
+            started_s=started_s,
+        )
+
+    async def answer(self, admitted: Admitted, body: bytes) -> HttpAnswer:
+        """Run the handler."""
+        route = admitted.route
+        call = Call(body=body, argument=admitted.argument, query=admitted.query, accept=admitted.accept)
+        try:
+            answer = await route.handler(call)
+        except Invalid as error:
+            return self._refuse(from_invalid(error), route.label, admitted.started_s)
+        except HttpProblem as problem:
+            return self._refuse(
+                from_http_problem(problem), route.label, admitted.started_s, close=problem.close
+            )
+        except RequestError as error:
+            return self._refuse(from_request_error(error), route.label, admitted.started_s)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
+            self._log.failure(f"{route.method} {route.label} failed", error)
+            problem_500 = problem_answer(
+                "internal", "The request failed inside Ferrite; the node's log says why."
+            )
+            return self._refuse(problem_500, route.label, admitted.started_s)
+        self._metrics.answered(route.label, answer.status, time.perf_counter() - admitted.started_s)
+        return answer
+
+    def refuse_body(self, admitted: Admitted, problem: HttpProblem) -> HttpAnswer:
+        """Answer a request whose body did not come in as it should; the connection ends."""
+        return self._refuse(from_http_problem(problem), admitted.route.label, admitted.started_s, close=True)
+
+    def refuse_connection(self, problem: HttpProblem) -> HttpAnswer:
+        """Answer what is no request: bytes that are not HTTP, a head that never ended, a connection too many."""
+        return self._refuse(from_http_problem(problem), _NO_ROUTE, time.perf_counter(), close=True)
+
+    def _refuse(
+        self, problem: ProblemAnswer, label: str, started_s: float, *, close: bool = False
+    ) -> HttpAnswer:
+        self._metrics.answered(label, problem.status, time.perf_counter() - started_s)
+        self._metrics.rejected(problem.code)
+        return json_answer(
+            problem.body,
+            status=problem.status,
+            content_type=PROBLEM_JSON,
+            headers=problem.headers,
+            close=close,
+        )
+
+    def _find(self, path: str) -> tuple[Route, str]:
+        route = self._exact.get(path)
+        if route is not None:
+            return route, ""
+        family, _, argument = path.rpartition("/")
+        route = self._families.get(family)
+        if route is not None and argument:
+            return route, argument
+        advice = suggestion(path, self._labels) if path.isascii() else ""
+        raise HttpProblem("not_found", f"There is no such path{advice}; GET / lists them all.")
+
+    def _check_host(self, host: str | None) -> None:
+        """Refuse names that are not ours (DNS rebinding); an address cannot be rebound."""
+        allowed = self._settings.allowed_hosts
+        if allowed is None or host is None:  # HTTP/1.0 may leave it out; browsers do not
+            return
+        name = _host_name(host)
+        if name in allowed or name == "localhost" or name.endswith(".localhost") or _is_ip(name):
+            return
+        raise HttpProblem(
+            "wrong_host",
+            f"The Host header says {shown(host)}; this server listens on loopback and expects an IP address, localhost or a "
+            "configured address of the node.",
+            extra={"field": "Host", "given": shown(host)},
+        )
+
+    def _check_body_headers(self, route: Route, headers: Mapping[str, str]) -> None:
+        if route.method != "POST":
+            raise HttpProblem("invalid", "A GET request has no body here.", close=True)
+        _check_content_type(headers)
+        declared = headers.get("content-length", "")
+        bytes_max = self._settings.limits.request_bytes_max
+        if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > bytes_max):
+            raise body_too_large(bytes_max)
+
+
+def body_too_large(bytes_max: int) -> HttpProblem:
+    """The body, or what its headers announce, is over the limit."""
+    return HttpProblem(
+        "too_large",
+        f"The body is larger than {bytes_max} bytes (limits.request_bytes_max).",
+        extra={"field": "body", "expected": f"at most {bytes_max} bytes"},
+        close=True,
+    )
+
+
+def _split_target(target: str) -> tuple[str, str, str | None]:
+    """Path, query and, in absolute-form, the authority, which then counts instead of `Host` (RFC 9112, 3.2.2)."""
+    authority = None
+    if not target.startswith("/"):
+        scheme, separator, rest = target.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            raise HttpProblem(
+                "not_found", "The request target is not a path; GET / lists all paths.", close=True
+            )
+        authority, _, tail = rest.partition("/")
+        target = f"/{tail}"
+    path, _, query = target.partition("?")
+    return path, query, authority
+
+
+def _check_method(route: Route, method: str) -> None:
+    if method not in route.methods:
+        raise HttpProblem(
+            "method_not_allowed",
+            f"{route.label} supports {' and '.join(route.methods)}.",
+            allow=route.methods,
+            close=method == "CONNECT",
+        )
+
+
+def _check_origin(headers: Mapping[str, str]) -> None:
+    """A web page of another origin can send a POST without asking first; its browser says so in `Origin`."""
+    origin = headers.get("origin")
+    if origin is None:
+        return
+    if origin.partition("://")[2].lower() != headers.get("host", "").lower():
+        raise HttpProblem(
+            "cross_origin",
+            "The Origin header names another origin than this server; no web page may write here.",
+        )
+
+
+def _check_content_type(headers: Mapping[str, str]) -> None:
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("identity", ""):
+        raise HttpProblem(
+            "unsupported_media_type",
+            f"Content-Encoding is {shown(coding)}; send the body as it is.",
+            extra={"field": "Content-Encoding", "given": shown(coding), "expected": "none"},
+        )
+    given = headers.get("content-type")
+    if given is None:
+        return
+    media_type, *parameters = (part.strip().lower() for part in given.split(";"))
+    charset = [one.partition("=")[2].strip("\"' ") for one in parameters if one.startswith("charset")]
+    if media_type != "application/json" or any(one not in ("utf-8", "utf8") for one in charset):
+        raise HttpProblem(
+            "unsupported_media_type",
+            f"Content-Type is {shown(given)}; send JSON with Content-Type: application/json.",
+            extra={"field": "Content-Type", "given": shown(given), "expected": "application/json"},
+        )
+
+
+def _parse_query(text: str, known: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    if not text:
+        return {}
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX)
+    except ValueError:
+        raise Invalid("query", "too many parameters", f"at most {_QUERY_FIELDS_MAX}") from None
+    found: dict[str, tuple[str, ...]] = {}
+    for name, content in pairs:
+        if name not in known:
+            expected = f"only {', '.join(known)}" if known else "no query parameters"
+            raise Invalid("query", f"the parameter {shown(name)}{suggestion(name, known)}", expected)
+        found[name] = (*found.get(name, ()), content)
+    return found
+
+
+def _host_name(host: str) -> str:
+    """The name of `host[:port]`, lower case, without the dot that ends a full name."""
+    name = host.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    name, colon, port = name.rpartition(":") if ":" in name else (name, "", "")
+    if colon and not (port.isascii() and port.isdigit()) and port:
+        return ""
+    return name.removesuffix(".")
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""A request and an answer as the door sees them: plain values, whatever engine reads and writes the bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+JSON: Final = "application/json"
+PROBLEM_JSON: Final = "application/problem+json"
+TEXT: Final = "text/plain; charset=utf-8"
+FIXED_HEADERS: Final = (
+    ("Server", "ferrite"),  # and nothing about versions
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHead:
+    """What is known before the body is read. `headers` finds names without regard to case, or has them in lower case."""
+
+    method: str
+    target: str  # as on the request line: origin-form, absolute-form, authority-form or *
+    headers: Mapping[str, str]
+    has_body: bool
+    http_1_1: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """What the engine sends, with `FIXED_HEADERS` on top. `close`: the connection ends with it."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: tuple[tuple[str, str], ...] = ()
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An admitted request with its body. `argument` is the last segment of a path such as /livez/NAME."""
+
+    body: bytes
+    argument: str = ""
+    query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    accept: str = ""
+
+
+Handler = Callable[[Call], Awaitable[HttpAnswer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One path and its one method (GET also answers HEAD). `argument`: one more segment follows, e.g. /livez/{check}."""
+
+    method: str
+    path: str
+    handler: Handler
+    argument: bool = False
+    query: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What a 405 names in `Allow`."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def label(self) -> str:
+        """The path as metrics and the OpenAPI document name it."""
+        return f"{self.path}/{{check}}" if self.argument else self.path
+
+
+def json_answer(
+    content: Mapping[str, Any],
+    *,
+    status: int = 200,
+    content_type: str = JSON,
+    headers: tuple[tuple[str, str], ...] = (),
+    close: bool = False,
+) -> HttpAnswer:
+    """JSON on one line, with a line end for people at a terminal."""
+    body = json.dumps(content, separators=(",", ":")).encode("ascii") + b"\n"
+    return HttpAnswer(status=status, body=body, content_type=content_type, headers=headers, close=close)
+
+
+def text_answer(text: str, *, status: int = 200, content_type: str = TEXT) -> HttpAnswer:
+    """Plain text."""
+    return HttpAnswer(status=status, body=text.encode("utf-8"), content_type=content_type)

@@ -1,0 +1,196 @@
+"""Prometheus: counters of the HTTP face, and the node's status under etcd's names. One registry per node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from ferrite.io.request_path import NodeStatus
+
+_SECONDS_BUCKETS: Final = (
+    0.0005,
+    0.001,
+    0.002,
+    0.004,
+    0.008,
+    0.016,
+    0.032,
+    0.064,
+    0.128,
+    0.256,
+    0.512,
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+)
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+# Counters of the status that etcd has as well. Others appear as ferrite_raft_NAME_total.
+_ETCD_COUNTERS: Final[dict[str, tuple[str, str]]] = {
+    "leader_changes": ("ferrite_server_leader_changes_seen", "Leader changes seen."),
+    "leader_changes_seen": ("ferrite_server_leader_changes_seen", "Leader changes seen."),
+    "proposals_failed": ("ferrite_server_proposals_failed", "Proposals that failed."),
+    "heartbeat_send_failures": (
+        "ferrite_server_heartbeat_send_failures",
+        "Heartbeats that could not be sent.",
+    ),
+    "slow_apply": ("ferrite_server_slow_apply", "Applies that took too long."),
+}
+
+
+class HttpMetrics:
+    """What the HTTP face counts. Labels are routes, statuses and problem codes: bounded by our own tables."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register the metrics of one node."""
+        self._requests = Counter(
+            "ferrite_http_requests", "HTTP requests answered.", ("route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "ferrite_http_request_duration_seconds",
+            "Time from a request's headers to its answer.",
+            ("route",),
+            buckets=_SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "ferrite_rejected", "Requests refused, by reason.", ("reason",), registry=registry
+        )
+        self.connections = Gauge("ferrite_http_connections", "Open HTTP connections.", registry=registry)
+        self._requests_by: dict[tuple[str, int], Counter] = {}
+        self._seconds_by: dict[str, Histogram] = {}
+        self._rejected_by: dict[str, Counter] = {}
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count one answer; `route` is a route's label or one of our own words, never a client's path."""
+        counter = self._requests_by.get((route, status))
+        if counter is None:
+            counter = self._requests_by[route, status] = self._requests.labels(route, str(status))
+        histogram = self._seconds_by.get(route)
+        if histogram is None:
+            histogram = self._seconds_by[route] = self._seconds.labels(route)
+        counter.inc()
+        histogram.observe(seconds)
+
+    def rejected(self, reason: str) -> None:
+        """Count one refusal; `reason` is a code of the problem table."""
+        counter = self._rejected_by.get(reason)
+        if counter is None:
+            counter = self._rejected_by[reason] = self._rejected.labels(reason)
+        counter.inc()
+
+
+class NodeCollector(Collector):
+    """The node's status, read when somebody scrapes."""
+
+    def __init__(self, status: Callable[[], NodeStatus]) -> None:
+        """`status` never blocks."""
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, under etcd's names where etcd has it."""
+        status = self._status()
+        yield from _server(status)
+        yield from _raft(status)
+        yield from _peers(status)
+        yield from _counters(status.counters)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing at registration: the status may not exist yet."""
+        return ()
+
+
+def node_registry(
+    status: Callable[[], NodeStatus], extra: Sequence[Collector] = ()
+) -> tuple[CollectorRegistry, HttpMetrics]:
+    """Make a node's registry. `extra` brings metrics of other parts, such as the log's fsync histogram."""
+    registry = CollectorRegistry()
+    http = HttpMetrics(registry)
+    registry.register(NodeCollector(status))
+    for collector in extra:
+        registry.register(collector)
+    return registry, http
+
+
+def _server(status: NodeStatus) -> Iterator[Metric]:
+    leads = status.role == "leader"
+    yield _gauge("ferrite_server_has_leader", "1 when a leader is known.", int(status.leader_id != 0))
+    yield _gauge("ferrite_server_is_leader", "1 when this node leads.", int(leads))
+    learner = int(status.node_id in status.learners)
+    yield _gauge("ferrite_server_is_learner", "1 when this node follows without a vote.", learner)
+    yield _labelled("ferrite_server_id", "The node's id, as a label.", "server_id", str(status.node_id))
+    yield _labelled("ferrite_server_version", "The version, as a label.", "server_version", status.version)
+    yield _counter("ferrite_server_proposals_committed", "The commit index.", status.commit_index)
+    yield _counter("ferrite_server_proposals_applied", "The applied index.", status.applied_index)
+    yield _gauge("ferrite_server_proposals_pending", "Requests in progress.", status.pending_requests)
+    yield _gauge("ferrite_server_problems", "Problems that /health shows.", len(status.problems))
+    yield _gauge("ferrite_server_warnings", "Warnings that /health shows.", len(status.warnings))
+    yield _gauge("ferrite_debugging_mvcc_current_revision", "The store's revision.", status.revision)
+
+
+def _raft(status: NodeStatus) -> Iterator[Metric]:
+    yield _gauge("ferrite_raft_term", "The current term.", status.term)
+    yield _gauge("ferrite_raft_leader_id", "The leader's id, 0 when unknown.", status.leader_id)
+    yield _gauge("ferrite_raft_first_log_index", "The log's first entry.", status.first_log_index)
+    yield _gauge("ferrite_raft_last_log_index", "The log's last entry.", status.last_log_index)
+    yield _gauge("ferrite_raft_persisted_index", "The log is durable up to here.", status.persisted_index)
+    yield _gauge("ferrite_raft_commit_index", "The commit index.", status.commit_index)
+    yield _gauge("ferrite_raft_applied_index", "The applied index.", status.applied_index)
+    yield _gauge("ferrite_raft_flushed_index", "The state is flushed up to here.", status.flushed_index)
+    yield _gauge("ferrite_raft_voters", "Voters of the membership.", len(status.voters))
+    yield _gauge("ferrite_raft_learners", "Learners of the membership.", len(status.learners))
+    if status.leader_last_heard_ms >= 0:
+        seconds = status.leader_last_heard_ms / 1000
+        yield _gauge("ferrite_raft_leader_last_heard_seconds", "Since the leader was last heard.", seconds)
+
+
+def _peers(status: NodeStatus) -> Iterator[Metric]:
+    """One series per member, known on the leader only."""
+    match_index = GaugeMetricFamily("ferrite_raft_peer_match_index", "Entries the peer has.", labels=["peer"])
+    lag = GaugeMetricFamily("ferrite_raft_peer_lag_entries", "Entries the peer lacks.", labels=["peer"])
+    active = GaugeMetricFamily(
+        "ferrite_network_active_peers", "1 when the peer is reachable.", labels=["Local", "Remote"]
+    )
+    for member in status.members:
+        if member.node_id == status.node_id:
+            continue
+        peer = str(member.node_id)
+        active.add_metric([str(status.node_id), peer], int(member.reachable))
+        if member.match_index >= 0:
+            match_index.add_metric([peer], member.match_index)
+        if member.lag >= 0:
+            lag.add_metric([peer], member.lag)
+    yield from (match_index, lag, active)
+
+
+def _counters(counters: dict[str, int]) -> Iterator[Metric]:
+    taken: set[str] = set()
+    for name, count in sorted(counters.items()):
+        if not _NAME.fullmatch(name):
+            continue  # not a metric's name; the JSON shows it
+        base = name.removesuffix("_total")
+        metric, text = _ETCD_COUNTERS.get(base, (f"ferrite_raft_{base}", f"Counter {base} of the replica."))
+        if metric not in taken:
+            taken.add(metric)
+            yield _counter(metric, text, count)
+
+
+def _gauge(name: str, text: str, number: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=number)
+
+
+def _counter(name: str, text: str, count: int) -> Metric:
+    return CounterMetricFamily(name, text, value=count)
+
+
+def _labelled(name: str, text: str, label: str, content: str) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    family.add_metric([content], 1)
+    return family

@@ -1,0 +1,313 @@
+"""A request path that answers from a table, a server on it, and clients that speak raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ferrite.core import Consistency
+from ferrite.core.kv import (
+    Batch,
+    BatchResult,
+    Delete,
+    DeleteResult,
+    Get,
+    GetResult,
+    KeyValue,
+    ListKeys,
+    ListKeysResult,
+    Operation,
+    PutResult,
+    Query,
+    Session,
+)
+from ferrite.io.config.model import LimitsConfig
+from ferrite.io.http import HttpServer, HttpSettings, Identity
+from ferrite.io.request_path import Answered, MemberAddress, MemberStatus, NodeStatus
+
+KIB, MIB = 1024, 2**20
+LIMITS = LimitsConfig(
+    request_bytes_max=1_572_864,
+    key_bytes_max=4096,
+    value_bytes_max=MIB,
+    batch_operations_max=128,
+    pending_requests_max=2000,
+    pending_bytes_max=64 * MIB,
+    connections_max=500,
+    connections_per_ip_max=400,
+    header_timeout=10_000,
+    body_timeout=30_000,
+    idle_timeout=60_000,
+    list_keys_max=10_000,
+    list_bytes_max=4 * MIB,
+    concurrent_rpcs_max=1000,
+)
+SETTINGS = HttpSettings(host="127.0.0.1", port=0, limits=LIMITS)
+IDENTITY = Identity(
+    node_id=1,
+    instance="ab" * 16,
+    cluster_id="",
+    http_addr="127.0.0.1:8001",
+    grpc_addr="127.0.0.1:9001",
+    peer_addr="127.0.0.1:9001",
+    version="0.1.0",
+)
+
+
+def member(node_id: int, **more: Any) -> MemberStatus:
+    return MemberStatus(
+        node_id=node_id,
+        http_addr=f"127.0.0.1:{8000 + node_id}",
+        grpc_addr=f"127.0.0.1:{9000 + node_id}",
+        peer_addr=f"127.0.0.1:{9000 + node_id}",
+        instance=f"{node_id:032x}",
+        voter=True,
+        **more,
+    )
+
+
+STATUS = NodeStatus(
+    node_id=1,
+    node_name="one",
+    cluster_name="test",
+    cluster_id="cd" * 16,
+    instance="ab" * 16,
+    boot=3,
+    version="0.1.0",
+    role="leader",
+    term=7,
+    leader_id=1,
+    leader_http_addr="127.0.0.1:8001",
+    leader_grpc_addr="127.0.0.1:9001",
+    initialized=True,
+    commit_index=20,
+    applied_index=19,
+    persisted_index=20,
+    last_log_index=21,
+    first_log_index=5,
+    flushed_index=4,
+    revision=12,
+    pending_requests=2,
+    leader_last_heard_ms=0,
+    voters=(1, 2, 3),
+    outgoing=(),
+    learners=(),
+    members=(
+        member(1, match_index=20, lag=0, state="leader"),
+        member(2, match_index=18, lag=3, state="replicate"),
+        member(3, match_index=20, lag=1, state="probe", reachable=False),
+    ),
+    counters={"leader_changes": 4, "messages_dropped": 2},
+)
+
+
+@dataclass
+class FakeRequestPath:
+    """Keeps keys in a dict; `failure` is raised by every request, `hold` delays them until it is set."""
+
+    present: NodeStatus = STATUS
+    failure: Exception | None = None
+    hold: asyncio.Event | None = None
+    keys: dict[bytes, bytes] = field(default_factory=dict)
+    revision: int = 1
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    async def _begin(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def write(
+        self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
+    ) -> Answered:
+        await self._begin("write", operation, session, timeout_ms)
+        changes = operation.operations if isinstance(operation, Batch) else (operation,)
+        existed = tuple(one.key in self.keys for one in changes)
+        for one in changes:
+            if isinstance(one, Delete):
+                self.keys.pop(one.key, None)
+            else:
+                self.keys[one.key] = one.value
+        self.revision += 1
+        match operation:
+            case Batch():
+                return self._answered(BatchResult(revision=self.revision, existed=existed))
+            case Delete():
+                return self._answered(DeleteResult(revision=self.revision, existed=existed[0]))
+            case _:
+                return self._answered(PutResult(revision=self.revision))
+
+    async def read(
+        self,
+        query: Query,
+        *,
+        consistency: Consistency = Consistency.LINEARIZABLE,
+        max_staleness_ms: int = 0,
+        timeout_ms: int | None = None,
+    ) -> Answered:
+        await self._begin("read", query, consistency, max_staleness_ms, timeout_ms)
+        match query:
+            case Get(key=key):
+                return self._answered(GetResult(revision=self.revision, entry=self._entry(key)))
+            case ListKeys():
+                return self._answered(self._page(query))
+            case other:
+                raise AssertionError(other)
+
+    def _entry(self, key: bytes) -> KeyValue | None:
+        if key not in self.keys:
+            return None
+        return KeyValue(key=key, value=self.keys[key], create_revision=2, mod_revision=3, version=1)
+
+    def _page(self, query: ListKeys) -> ListKeysResult:
+        names = sorted(key for key in self.keys if key.startswith(query.prefix) and key > query.after)
+        page = names[: query.limit or 1000]
+        entries = [self._entry(key) for key in page]
+        shown = tuple(
+            replace(entry, value=b"") if query.keys_only else entry for entry in entries if entry is not None
+        )
+        return ListKeysResult(revision=self.revision, entries=shown, more=len(page) < len(names))
+
+    def _answered(self, result: Any) -> Answered:
+        return Answered(result=result, leader_id=self.present.leader_id)
+
+    async def initialize(
+        self, members: Sequence[MemberAddress] | None, *, timeout_ms: int | None = None
+    ) -> NodeStatus:
+        await self._begin("initialize", members, timeout_ms)
+        return self.present
+
+    async def add_learner(self, member: MemberAddress, *, timeout_ms: int | None = None) -> int:
+        await self._begin("add_learner", member, timeout_ms)
+        return 31
+
+    async def change_membership(self, voters: Sequence[int], *, timeout_ms: int | None = None) -> int:
+        await self._begin("change_membership", tuple(voters), timeout_ms)
+        return 32
+
+    async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
+        await self._begin("transfer_leader", target, timeout_ms)
+        return target or 2
+
+    def status(self) -> NodeStatus:
+        return self.present
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The problem's code; proves on the way that it is a whole problem."""
+        assert self.headers["content-type"] == "application/problem+json", self
+        problem = self.json()
+        assert problem["status"] == self.status
+        assert problem["type"] == f"urn:ferrite:problem:{problem['code']}"
+        assert problem["title"]
+        assert problem["detail"]
+        assert isinstance(problem["certainly_not_applied"], bool)
+        return str(problem["code"])
+
+
+@dataclass
+class Site:
+    """A running server with its fake request path."""
+
+    server: HttpServer
+    path: FakeRequestPath
+    port: int
+
+    async def raw(self, *pieces: bytes, pause_s: float = 0.0, eof: bool = False) -> bytes:
+        """Send the pieces, then read until the server closes (a bounded wait)."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                with contextlib.suppress(ConnectionError):
+                    await writer.drain()
+                await asyncio.sleep(pause_s)
+            if eof:
+                writer.write_eof()
+            async with asyncio.timeout(20):
+                return await _read_all(reader)
+        finally:
+            writer.close()
+
+    async def ask(
+        self, method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        """One request on a connection of its own."""
+        answer = await self.raw(request_bytes(method, target, body, headers))
+        return parse_reply(answer, head=method == "HEAD")
+
+    async def post(self, target: str, content: Any = None, **headers: str) -> Reply:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return await self.ask("POST", target, body, {"Content-Type": "application/json", **headers})
+
+    async def get(self, target: str, **headers: str) -> Reply:
+        return await self.ask("GET", target, None, headers)
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    """Read to the end; a reset after the answer is an end, too (we refused what was still being sent)."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65_536):
+            received += piece
+    return received
+
+
+def request_bytes(
+    method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None, *, close: bool = True
+) -> bytes:
+    lines = {"Host": "127.0.0.1", **({"Connection": "close"} if close else {}), **(headers or {})}
+    if body is not None:
+        lines.setdefault("Content-Length", str(len(body)))
+    head = "".join(f"{name}: {content}\r\n" for name, content in lines.items())
+    return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + (body or b"")
+
+
+def parse_reply(answer: bytes, *, head: bool = False) -> Reply:
+    """The first reply in these bytes."""
+    text, separator, rest = answer.partition(b"\r\n\r\n")
+    assert separator, f"no whole answer: {answer[:200]!r}"
+    status_line, *lines = text.decode("latin-1").split("\r\n")
+    headers = {name.lower(): content.strip() for name, _, content in (line.partition(":") for line in lines)}
+    length = 0 if head else int(headers.get("content-length", "0"))
+    assert len(rest) >= length, f"a cut answer: {answer[:200]!r}"
+    return Reply(status=int(status_line.split()[1]), headers=headers, body=rest[:length])
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    path: FakeRequestPath | None = None, *, settings: HttpSettings = SETTINGS, **limits: int
+) -> AsyncIterator[Site]:
+    """Run a server; afterwards it must still answer, and must never have answered 500."""
+    path = path or FakeRequestPath()
+    settings = replace(settings, limits=replace(settings.limits, **limits))
+    server = HttpServer(path, settings, lambda: IDENTITY)
+    _, port = await server.start()
+    try:
+        yield Site(server=server, path=path, port=port)
+    finally:
+        await server.stop(grace_ms=200)
+
+
+def count_of(server: HttpServer, name: str, **labels: str) -> float:
+    return server.registry.get_sample_value(name, labels) or 0.0
+
+
+def internal_errors(server: HttpServer) -> float:
+    return count_of(server, "ferrite_rejected_total", reason="internal")
