@@ -1,6 +1,7 @@
 """The pure core: a state machine that consumes events and emits actions. Drivers enter here and nowhere deeper.
 
-`actions`, `events` and `messages` are namespaces on purpose: `actions.InstallSnapshot` is an order, `messages.InstallSnapshot` a message.
+`actions`, `events` and `messages` are namespaces on purpose: `actions.InstallSnapshot` is an order,
+`messages.InstallSnapshot` a message.
 """
 
 from ferrite.core import actions, events, messages
@@ -16,6 +17,7 @@ from ferrite.core.membership import (
     encode_membership,
 )
 from ferrite.core.recovered import LostTail, Recovered, RecoveredLog, RecoveredState, ReplicaConfig
+from ferrite.core.replica import Replica
 from ferrite.core.status import PeerStatus, ReplicaStatus
 from ferrite.core.values import (
     NO_CLUSTER,
@@ -69,6 +71,7 @@ __all__ = [
     "RecoveredState",
     "RefusalCode",
     "RemoveLearner",
+    "Replica",
     "ReplicaConfig",
     "ReplicaStatus",
     "RequestId",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ferrite.core.membership import Change, Membership
 from ferrite.core.messages import Header, Message
+from ferrite.core.recovered import RecoveredState
 from ferrite.core.values import Consistency, Entry, Index, NodeId, RequestId, SnapshotMeta, value
 
 
@@ -97,10 +98,11 @@ class SnapshotLost:
 
 @value
 class SnapshotInstalled:
-    """Answer to `InstallSnapshot`; when false, nothing changed."""
+    """Answer to `InstallSnapshot`; when false, nothing changed. `state` is what the store now says of itself."""
 
     snapshot_id: bytes
     installed: bool
+    state: RecoveredState | None = None
     detail: str = ""
 
 

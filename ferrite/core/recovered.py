@@ -21,8 +21,9 @@ class LostTail:
 class RecoveredLog:
     """The log as found on disk; `docs/disk.md` has the recovery rule.
 
-    `term_runs` are `(first_index, term)`, ascending, for the entries from `base_index + 1` to `last_index`. `tail` are the last
-    entries, from `tail_first_index` to `last_index`, bounded by bytes. `memberships` are `(index, payload)` of every membership entry in the log.
+    `term_runs` are `(first_index, term)`, ascending, for the entries from `base_index + 1` to `last_index`. `tail` are the
+    last entries, from `tail_first_index` to `last_index`, bounded by bytes. `memberships` are `(index, payload)` of every
+    membership entry in the log.
     """
 
     hard_state: HardState = field(default_factory=HardState)

@@ -14,6 +14,8 @@ RequestId = NewType("RequestId", int)
 """A request of this boot of this node, numbered by the host, growing."""
 
 NO_NODE: Final = NodeId(0)
+NO_INDEX: Final = Index(0)
+NO_TERM: Final = Term(0)
 NO_INSTANCE: Final = bytes(16)
 NO_CLUSTER: Final = bytes(16)
 

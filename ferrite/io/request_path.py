@@ -142,7 +142,9 @@ class RequestPath(Protocol):
         """Answer a query."""
         ...
 
-    async def initialize(self, members: Sequence[MemberAddress] | None, *, timeout_ms: int | None = None) -> NodeStatus:
+    async def initialize(
+        self, members: Sequence[MemberAddress] | None, *, timeout_ms: int | None = None
+    ) -> NodeStatus:
         """Make a new cluster of these members (None: the configured peers and this node); returns once a leader is known."""
         ...
 

@@ -1,0 +1,339 @@
+"""The one owner of a replica's state, and the few things that every topic needs: sending, terms, roles, membership.
+
+Topics (election, replication, reads, ...) are modules of plain functions over `Raft`. Handlers record facts; the replica's
+settle draws the consequences.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import replace
+from typing import Final
+
+from ferrite.core.actions import Abandon, Action, Announce, Persist, Refuse, Reply, Send, Stop
+from ferrite.core.disk_state import DiskState
+from ferrite.core.membership import Membership, decode_membership
+from ferrite.core.messages import Header, Message
+from ferrite.core.pending import PendingRequests
+from ferrite.core.raft_log import RaftLog
+from ferrite.core.recovered import Recovered, ReplicaConfig
+from ferrite.core.roles import Follower, ForwardsSeen, Leader, RoleState
+from ferrite.core.snapshot_state import SnapshotState
+from ferrite.core.values import (
+    NO_CLUSTER,
+    NO_INSTANCE,
+    NO_NODE,
+    PAYLOAD_HEADER_BYTES,
+    Entry,
+    EntryKind,
+    HardState,
+    Index,
+    NodeId,
+    RefusalCode,
+    RequestId,
+    StopCode,
+    Term,
+    must,
+    payload_kind,
+    payload_time_us,
+)
+
+NEVER_US: Final = 1 << 62
+"""A deadline that does not come."""
+
+
+class Raft:
+    """All state of one replica.
+
+    Always: `applied_index <= commit_index <= log.last_index`, `flushed_index <= applied_index`.
+    """
+
+    def __init__(self, config: ReplicaConfig, recovered: Recovered, now_us: int) -> None:
+        """Start as a follower of nobody."""
+        self.config = config
+        self.identity = recovered.identity
+        self.now_us = now_us
+        self.dice = Dice(config.seed)
+        self.actions: list[Action] = []
+        self.counters: Counter[str] = Counter()
+        self.stopped = False
+        self.stepping_down = False
+
+        log, state = recovered.log, recovered.state
+        self.hard_state: HardState = log.hard_state
+        self.boot_term: Term = log.hard_state.term
+        self.log = RaftLog(log, config.cache_bytes_max)
+        self.disk = DiskState(log.last_index, log.last_write_seq)
+        self.lost_tail = log.lost_tail
+        self.commit_index: Index = state.applied_index
+        self.applied_index: Index = state.applied_index
+        # What was applied before may sit in the page cache only; what the log was cut below is certainly flushed.
+        self.flushed_index: Index = min(log.base_index, state.applied_index)
+        self.flush_outstanding = False
+        self.flushed_us = now_us
+        self.applied_term: Term = state.applied_term
+        self.apply_outstanding = False
+        self.apply_retry_us = 0
+        self.load_outstanding = False
+        self.load_wanted: tuple[Index, Index] | None = None
+        self.last_time_us = state.time_us
+        self.memberships: list[tuple[Index, Membership]] = [(Index(0), state.membership)]
+        for index, payload in log.memberships:
+            if index > state.applied_index:
+                self.memberships.append((index, decode_membership(payload[PAYLOAD_HEADER_BYTES:])))
+        for entry in log.tail:
+            self.last_time_us = max(self.last_time_us, payload_time_us(entry.payload))
+
+        self.role: RoleState = Follower()
+        self.leader: NodeId = NO_NODE
+        self.leader_connected = False
+        self.leader_heard_us = now_us - config.election_timeout_max_us
+        self.election_deadline_us = NEVER_US
+        self.boots_seen: dict[tuple[NodeId, bytes], int] = {}
+        self.instances_seen: dict[NodeId, bytes] = {}
+        self.forwards_seen = ForwardsSeen()
+        self.pending = PendingRequests(config, recovered.identity.boot)
+        self.snapshots = SnapshotState()
+        self.bootstrap_request: RequestId | None = None
+        self.shutdown_deadline_us: int | None = None
+        self.transfer_requests: list[tuple[RequestId, int]] = []
+        self._fresh: list[tuple[NodeId, Message, bool]] = []
+        self._held: deque[tuple[int, Term, NodeId, Message]] = deque()
+        self._announced: Announce | None = None
+
+    # -- identity ---------------------------------------------------------------------------------------------
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node."""
+        return self.identity.node_id
+
+    @property
+    def term(self) -> Term:
+        """The current term, durable or about to be."""
+        return self.hard_state.term
+
+    @property
+    def initialized(self) -> bool:
+        """Does this node belong to a cluster?"""
+        return self.hard_state.cluster_id != NO_CLUSTER
+
+    @property
+    def membership(self) -> Membership:
+        """The membership in force: the latest in the log, committed or not (thesis 4.1)."""
+        return self.memberships[-1][1]
+
+    @property
+    def membership_index(self) -> Index:
+        """Where it stands in the log; 0 when it is older than what was replayed."""
+        return self.memberships[-1][0]
+
+    @property
+    def shutting_down(self) -> bool:
+        """Has a stop been asked for?"""
+        return self.shutdown_deadline_us is not None
+
+    def leads(self) -> Leader | None:
+        """Return the leader's state when this replica leads."""
+        return self.role if isinstance(self.role, Leader) else None
+
+    def instance_of(self, node: NodeId) -> bytes | None:
+        """Return the data directory's uuid that this id must have, None when the id is not known."""
+        member = self.membership.members.get(node)
+        return member.instance if member else self.membership.retired.get(node)
+
+    def header_for(self, peer: NodeId) -> Header:
+        """Return the header of a frame to this peer."""
+        target_instance = self.instance_of(peer) or self.instances_seen.get(peer, NO_INSTANCE)
+        return Header(
+            cluster_id=self.hard_state.cluster_id,
+            source=self.node_id,
+            source_instance=self.identity.instance,
+            source_boot=self.identity.boot,
+            target=peer,
+            target_instance=target_instance,
+        )
+
+    # -- sending ----------------------------------------------------------------------------------------------
+
+    def send(self, to: NodeId, message: Message, *, promise: bool = False) -> None:
+        """Send once the present term and vote are durable; a *promise* also waits for everything ordered so far (DR1)."""
+        self._fresh.append((to, message, promise))
+
+    def release_messages(self) -> None:
+        """Emit what may leave now; `stage` has been called, so that every promise has its write number."""
+        disk = self.disk
+        if self._held:
+            self._release_held()
+        for to, message, promise in self._fresh:
+            gate = disk.write_seq if promise else disk.hard_state_seq
+            if gate <= disk.durable_seq:
+                self.actions.append(Send(to=to, message=message))
+            else:
+                self._held.append((gate, self.term, to, message))
+        self._fresh.clear()
+
+    def _release_held(self) -> None:
+        waiting: deque[tuple[int, Term, NodeId, Message]] = deque()
+        for gate, term, to, message in self._held:
+            if term != self.term:
+                continue  # Made in a term that is over: nobody could use it.
+            if gate <= self.disk.durable_seq:
+                self.actions.append(Send(to=to, message=message))
+            else:
+                waiting.append((gate, term, to, message))
+        self._held = waiting
+
+    def stage_writes(self) -> None:
+        """Order the one write for everything that changed in this step."""
+        persist: Persist | None = self.disk.stage(self.log, self.hard_state)
+        if persist:
+            self.actions.append(persist)
+
+    # -- terms and roles --------------------------------------------------------------------------------------
+
+    def set_term(self, term: Term, voted_for: NodeId = NO_NODE) -> None:
+        """Enter a later term, or vote in this one."""
+        must((term, voted_for) != (self.term, self.hard_state.voted_for), "only a change is recorded")
+        must(term >= self.term, "the term never decreases")
+        must(term > self.term or self.hard_state.voted_for == NO_NODE, "one vote a term")
+        self.hard_state = replace(self.hard_state, term=term, voted_for=voted_for)
+        self.disk.hard_state_changed()
+
+    def adopt_cluster(self, cluster_id: bytes) -> None:
+        """Belong to this cluster from now on."""
+        must(not self.initialized, "a node belongs to one cluster for ever")
+        self.hard_state = replace(self.hard_state, cluster_id=cluster_id)
+        self.disk.hard_state_changed()
+
+    def become_follower(self, term: Term, leader: NodeId = NO_NODE) -> None:
+        """Follow: in a later term, or in this one because somebody leads it (or nobody may)."""
+        if isinstance(self.role, Leader):
+            self._leave_office(self.role)
+        if term > self.term:
+            self.set_term(term)
+        if not isinstance(self.role, Follower):
+            self.role = Follower()
+        self.follow(leader)
+        self.reset_election_timer()
+
+    def _leave_office(self, office: Leader) -> None:
+        self.counters["leaderships_lost"] += 1
+        for batch in office.read_batches:
+            self.pending.read_again(batch.requests)
+        if office.change and office.change.request:
+            detail = "leadership was lost before the change was complete; a later leader may complete it"
+            self.actions.append(Abandon(request=office.change.request, detail=detail))
+
+    def follow(self, leader: NodeId) -> None:
+        """Take note of who leads this term; reads under way to somebody else are asked anew."""
+        if leader != self.leader:
+            self.leader = leader
+            self.leader_connected = True
+            self.pending.ask_reads_anew()
+            if leader != NO_NODE:
+                self.counters["leader_changes"] += 1
+
+    def heard_leader(self) -> None:
+        """The leader of this term spoke."""
+        self.leader_heard_us = self.now_us
+        self.leader_connected = True
+        self.reset_election_timer()
+
+    def sticks_to_leader(self) -> bool:
+        """Was a leader heard within the minimum election timeout? Then nobody gets our vote (thesis 4.2.3)."""
+        if isinstance(self.role, Leader):
+            return True
+        return (
+            self.leader != NO_NODE
+            and self.now_us < self.leader_heard_us + self.config.election_timeout_min_us
+        )
+
+    def reset_election_timer(self) -> None:
+        """Choose a new time to campaign; voters that others are preferred to wait longer for each of them."""
+        config = self.config
+        spread = config.election_timeout_max_us - config.election_timeout_min_us
+        mine = config.priorities.get(self.node_id, 50)
+        preferred = sum(
+            1
+            for voter in self.membership.all_voters()
+            if voter != self.node_id and config.priorities.get(voter, 50) > mine
+        )
+        timeout = config.election_timeout_min_us + self.dice.below(spread + 1) + preferred * (spread // 2)
+        self.election_deadline_us = self.now_us + timeout
+
+    # -- the log ----------------------------------------------------------------------------------------------
+
+    def append(self, entries: tuple[Entry, ...] | list[Entry]) -> None:
+        """Add entries to the log; a membership is in force from here on."""
+        first = self.log.last_index + 1
+        self.log.append(entries)
+        for at, entry in enumerate(entries):
+            if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
+                self.memberships.append(
+                    (Index(first + at), decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:]))
+                )
+        if entries:
+            self.last_time_us = max(self.last_time_us, payload_time_us(entries[-1].payload))
+
+    def truncate(self, first_index: Index) -> None:
+        """Cut a conflicting suffix, and with it the memberships that stood there."""
+        must(first_index > self.commit_index, "committed entries are never cut")
+        must(not isinstance(self.role, Leader), "a leader never cuts its own log (Leader Append-Only)")
+        self.log.truncate(first_index)
+        self.disk.truncated(first_index)
+        self.memberships = [(index, m) for index, m in self.memberships if index < first_index]
+        self.counters["log_truncations"] += 1
+
+    def forget_old_memberships(self) -> None:
+        """Only the last committed membership and the later ones can be rolled back to."""
+        while len(self.memberships) > 1 and self.memberships[1][0] <= self.commit_index:
+            del self.memberships[0]
+
+    # -- answers ----------------------------------------------------------------------------------------------
+
+    def reply(self, request: RequestId, result: object) -> None:
+        """Answer a request that was carried out; 0 is nobody's."""
+        if request:
+            self.actions.append(Reply(request=request, result=result))
+
+    def refuse(self, request: RequestId, code: RefusalCode, detail: str) -> None:
+        """Answer a request that certainly is not carried out."""
+        if request:
+            self.counters["refused_" + code.value] += 1
+            self.actions.append(Refuse(request=request, code=code, detail=detail, leader=self.leader))
+
+    def stop(self, code: StopCode, detail: str) -> None:
+        """Order the end; nothing is done after it."""
+        if not self.stopped:
+            self.stopped = True
+            self.actions.append(Stop(code=code, detail=detail))
+
+    def has_stopped(self) -> bool:
+        """Has the end been ordered?"""
+        return self.stopped
+
+    def announce(self) -> None:
+        """Tell the host what it shows and connects to, when it changed."""
+        now = Announce(role=self.role.role, term=self.term, leader=self.leader, membership=self.membership)
+        if now != self._announced:
+            self._announced = now
+            self.actions.append(now)
+
+
+class Dice:
+    """A small seeded generator (SplitMix64) for election jitter; the core has no other chance in it."""
+
+    _MASK = (1 << 64) - 1
+
+    def __init__(self, seed: int) -> None:
+        """Start from any integer."""
+        self._state = seed & self._MASK
+
+    def below(self, bound: int) -> int:
+        """Return a number from 0 to bound - 1."""
+        self._state = (self._state + 0x9E3779B97F4A7C15) & self._MASK
+        mixed = self._state
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & self._MASK
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & self._MASK
+        return (mixed ^ (mixed >> 31)) % bound

@@ -1,0 +1,160 @@
+"""Linearizable reads without the log: ReadIndex, batched, from any node (thesis 6.4)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ferrite.core.actions import ServeRead
+from ferrite.core.events import ReadRequested
+from ferrite.core.messages import Header, ReadIndex, ReadIndexResponse
+from ferrite.core.raft import Raft
+from ferrite.core.roles import Leader, ReadBatch
+from ferrite.core.values import Consistency, Index, NodeId, RefusalCode, RequestId
+
+ROUNDS_OUTSTANDING_MAX: Final = 4
+"""Rounds (or contexts) under way; what arrives meanwhile is the next batch."""
+CONTEXTS_WAITING_MAX: Final = 10_000
+"""Other nodes' questions at the leader; each node has few outstanding, so more is a fault."""
+
+
+def on_read(raft: Raft, event: ReadRequested) -> None:
+    """Admit a read; a serializable one is served from what is here."""
+    if raft.shutting_down:
+        raft.refuse(event.request, RefusalCode.SHUTTING_DOWN, "this node is shutting down; ask another one")
+    elif not raft.initialized:
+        raft.refuse(event.request, RefusalCode.NOT_INITIALIZED, "this node belongs to no cluster yet")
+    elif event.consistency is Consistency.SERIALIZABLE:
+        _serve_stale(raft, event)
+    elif raft.pending.is_full(0):
+        detail = "too many requests of this node have no answer yet; try again later"
+        raft.refuse(event.request, RefusalCode.OVERLOADED, detail)
+    else:
+        raft.counters["reads"] += 1
+        raft.pending.add_read(event.request, event.deadline_us)
+
+
+def _serve_stale(raft: Raft, event: ReadRequested) -> None:
+    age_us = 0 if raft.leads() else raft.now_us - raft.leader_heard_us
+    if event.max_staleness_us and age_us > event.max_staleness_us:
+        detail = (
+            f"no leader was heard for {age_us // 1000} ms; the bound is {event.max_staleness_us // 1000} ms"
+        )
+        raft.refuse(event.request, RefusalCode.TOO_STALE, detail)
+        return
+    raft.counters["reads_serializable"] += 1
+    raft.actions.append(ServeRead(requests=(event.request,), read_index=raft.applied_index))
+
+
+def advance_reads(raft: Raft) -> None:
+    """Begin rounds for waiting reads, take confirmed ones, serve what is applied."""
+    office = raft.leads()
+    if office:
+        _take_confirmed(raft, office)
+        _begin_round(raft, office)
+        _take_confirmed(raft, office)
+    elif raft.leader and raft.leader_connected:
+        _ask_leader(raft)
+    _serve_applied(raft)
+
+
+def _begin_round(raft: Raft, office: Leader) -> None:
+    # Thesis 6.4, step 1: before an entry of its own term is committed, a leader does not know what is.
+    if raft.commit_index < office.term_start_index or len(office.read_batches) >= ROUNDS_OUTSTANDING_MAX:
+        return
+    if not raft.pending.reads_waiting and not office.waiting_contexts:
+        return
+    if not office.round_due:
+        office.round += 1
+        office.round_due = True
+    office.read_batches.append(
+        ReadBatch(
+            round=office.round,
+            read_index=raft.commit_index,
+            requests=raft.pending.take_waiting_reads(),
+            contexts=tuple(office.waiting_contexts),
+        )
+    )
+    office.waiting_contexts.clear()
+
+
+def _take_confirmed(raft: Raft, office: Leader) -> None:
+    if not office.read_batches:
+        return
+    progress = office.progress
+
+    def confirmed(node: NodeId) -> int:
+        if node == raft.node_id:
+            return office.round
+        return progress[node].round_confirmed if node in progress else 0
+
+    round_confirmed = raft.membership.committed(confirmed)
+    while office.read_batches and office.read_batches[0].round <= round_confirmed:
+        batch = office.read_batches.popleft()
+        raft.pending.confirmed(batch.read_index, batch.requests)
+        for peer, context in batch.contexts:
+            response = ReadIndexResponse(
+                term=raft.term, context=context, read_index=batch.read_index, ready=True
+            )
+            raft.send(peer, response)
+
+
+def _ask_leader(raft: Raft) -> None:
+    pending = raft.pending
+    _give_up_old_contexts(raft)
+    if pending.reads_waiting and len(pending.contexts) < ROUNDS_OUTSTANDING_MAX:
+        requests = pending.take_waiting_reads()
+        if requests:
+            # A fresh context for every attempt: an answer to an earlier one proves nothing for these reads.
+            context = pending.new_context(requests, raft.now_us)
+            raft.send(raft.leader, ReadIndex(term=raft.term, context=context))
+
+
+def _give_up_old_contexts(raft: Raft) -> None:
+    contexts = raft.pending.contexts
+    if not contexts:
+        return
+    patience_us = 3 * raft.config.heartbeat_interval_us
+    lost = [context for context, (asked_us, _) in contexts.items() if raft.now_us - asked_us > patience_us]
+    for context in lost:
+        raft.pending.read_again(contexts.pop(context)[1])
+
+
+def _serve_applied(raft: Raft) -> None:
+    confirmed = raft.pending.reads_confirmed
+    if not confirmed or raft.snapshots.install_outstanding:
+        return
+    ready: list[RequestId] = []
+    waiting: list[tuple[Index, tuple[RequestId, ...]]] = []
+    for read_index, requests in confirmed:
+        if read_index <= raft.applied_index:
+            ready.extend(request for request in requests if raft.pending.reads.pop(request, None) is not None)
+        else:
+            waiting.append((read_index, requests))
+    raft.pending.reads_confirmed = waiting
+    if ready:
+        raft.actions.append(ServeRead(requests=tuple(ready), read_index=raft.applied_index))
+
+
+def on_read_index(raft: Raft, header: Header, message: ReadIndex) -> None:
+    """Another node asks: its question joins the next round."""
+    office = raft.leads()
+    if office and message.term == raft.term and len(office.waiting_contexts) < CONTEXTS_WAITING_MAX:
+        office.waiting_contexts.append((header.source, message.context))
+        return
+    raft.send(
+        header.source,
+        ReadIndexResponse(term=raft.term, context=message.context, read_index=Index(0), ready=False),
+    )
+
+
+def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:
+    """The leader was the leader after we asked, and this is what was committed then."""
+    asked = raft.pending.contexts.pop(message.context, None)
+    if asked is None:
+        return
+    _, requests = asked
+    if message.ready:
+        raft.pending.confirmed(message.read_index, requests)
+    else:
+        raft.leader_connected = False  # Until it speaks again: asking at once would spin.
+        raft.pending.read_again(requests)

@@ -1,0 +1,443 @@
+"""The replica: one step from facts to orders. Everything else in the core hangs below this file.
+
+`step` hands each event to its topic, lets due timers fire, and then *settles*: consequences are drawn once per batch, to a fixed
+point, so that no path can forget one. See `docs/contract.md` for what every event and action means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from ferrite.core import events as e
+from ferrite.core import messages as m
+from ferrite.core.actions import Action
+from ferrite.core.appending import on_append_entries, on_heartbeat
+from ferrite.core.changes import advance_changes, expire_change, on_bootstrap, on_change_requested
+from ferrite.core.election import (
+    count_votes,
+    on_election_timeout,
+    on_pre_vote,
+    on_pre_vote_response,
+    on_request_vote,
+    on_request_vote_response,
+    on_timeout_now,
+)
+from ferrite.core.proposals import expire, on_forward, on_forward_refused, on_proposal, send_waiting
+from ferrite.core.raft import NEVER_US, Raft
+from ferrite.core.reads import advance_reads, on_read, on_read_index, on_read_index_response
+from ferrite.core.recovered import Recovered, ReplicaConfig
+from ferrite.core.replication import (
+    advance_commit_by_quorum,
+    check_quorum_us,
+    follow_membership,
+    on_append_entries_response,
+    on_heartbeat_due,
+    on_heartbeat_response,
+    replicate,
+)
+from ferrite.core.roles import Leader
+from ferrite.core.snapshots import (
+    install_when_quiet,
+    on_install_snapshot,
+    on_install_snapshot_response,
+    on_snapshot_installed,
+    on_snapshot_lost,
+    on_snapshot_saved,
+    send_snapshots,
+)
+from ferrite.core.status import PeerStatus, ReplicaStatus
+from ferrite.core.transfer import (
+    advance_shutdown,
+    advance_transfer,
+    answer_transfers,
+    on_shutdown_requested,
+    on_transfer_requested,
+)
+from ferrite.core.upkeep import (
+    flush_deadline_us,
+    on_applied,
+    on_apply_stalled,
+    on_entries_loaded,
+    on_state_flushed,
+    order_apply,
+    order_flush,
+    order_load_if_wanted,
+)
+from ferrite.core.values import NO_CLUSTER, Index, NodeId, StopCode, must
+
+TERM_MAX: Final = 1 << 62
+"""No honest cluster comes near; a message beyond it is a confused peer's and would wedge every election."""
+SETTLE_PASSES_MAX: Final = 16
+"""Two or three are normal; more is a consequence that never rests, which is a bug."""
+
+
+class Replica:
+    """A member of one Raft group, as a function of what it is told (contract, section 1)."""
+
+    def __init__(self, config: ReplicaConfig, recovered: Recovered, now_us: int) -> None:
+        """Start from what the host read from disk. Orders nothing yet: the first `step` does."""
+        _check_config(config)
+        self._raft = raft = Raft(config, recovered, now_us)
+        raft.reset_election_timer()
+        self._unfit = _reconcile(raft, recovered)
+
+    @property
+    def deadline_us(self) -> int:
+        """Call `step([], now_us)` at this time at the latest."""
+        raft = self._raft
+        if raft.stopped:
+            return NEVER_US
+        if self._unfit:
+            return raft.now_us
+        pending = raft.pending
+        deadline_us = min(pending.sweep_us, flush_deadline_us(raft))
+        office = raft.role
+        if isinstance(office, Leader):
+            deadline_us = min(deadline_us, office.heartbeat_due_us, check_quorum_us(raft, office))
+            if office.change:
+                deadline_us = min(deadline_us, office.change.deadline_us)
+            if office.transfer:
+                deadline_us = min(deadline_us, office.transfer.deadline_us)
+        else:
+            deadline_us = min(deadline_us, raft.election_deadline_us)
+        if raft.apply_retry_us > raft.now_us:
+            deadline_us = min(deadline_us, raft.apply_retry_us)
+        if raft.shutdown_deadline_us is not None:
+            deadline_us = min(deadline_us, raft.shutdown_deadline_us)
+        for _, transfer_deadline_us in raft.transfer_requests:
+            deadline_us = min(deadline_us, transfer_deadline_us)
+        return deadline_us
+
+    def step(self, events: Sequence[e.Event], now_us: int) -> list[Action]:
+        """Take facts, return orders. Raises InvariantViolated only for a bug of Ferrite's own."""
+        raft = self._raft
+        must(now_us >= raft.now_us, "time never goes back")
+        raft.now_us = now_us
+        if raft.has_stopped():
+            return []
+        if self._unfit:
+            raft.stop(*self._unfit)
+        for event in events:
+            if raft.has_stopped():
+                break
+            _ON_EVENT[type(event)](raft, event)
+        if not raft.has_stopped():
+            _fire_timers(raft)
+            _settle(raft)
+        actions, raft.actions = raft.actions, []
+        return actions
+
+    def header_for(self, peer: NodeId) -> m.Header:
+        """Return the header for a frame to this peer, as things stand now."""
+        return self._raft.header_for(peer)
+
+    def check_header(self, header: m.Header) -> str | None:
+        """Return why frames with this header are refused, or None."""
+        return check_header(self._raft, header)
+
+    def status(self) -> ReplicaStatus:
+        """Return the replica's numbers."""
+        return _status(self._raft)
+
+
+def _check_config(config: ReplicaConfig) -> None:
+    must(
+        0 < config.heartbeat_interval_us < config.election_timeout_min_us,
+        "heartbeats are faster than elections",
+    )
+    must(config.election_timeout_min_us < config.election_timeout_max_us, "election timeouts are a range")
+    must(config.append_entries_max > 0 < config.inflight_messages_max, "something may be sent")
+    must(config.apply_entries_max > 0, "something may be applied")
+
+
+def _reconcile(raft: Raft, recovered: Recovered) -> tuple[StopCode, str] | None:
+    """Hold log and state side by side; return why this node cannot serve, if it cannot (contract, section 9)."""
+    log, state = raft.log, recovered.state
+    applied = state.applied_index
+    if applied < log.base_index:
+        detail = f"the log begins after index {log.base_index}, but the state holds only index {applied}"
+        return StopCode.CORRUPTION, f"{detail}: entries between them are missing"
+    if applied and log.term_at(applied) != state.applied_term:
+        if state.installed_index != applied:
+            detail = f"the state has applied index {applied} (term {state.applied_term}), but the log ends at"
+            return (
+                StopCode.CORRUPTION,
+                f"{detail} {log.last_index} or differs there: the log lost acknowledged entries",
+            )
+        # A snapshot was installed, and the crash came before the log was told.
+        raft.memberships = [(Index(0), state.membership)]
+        log.reset(applied, state.applied_term)
+        raft.disk.reset(applied, state.applied_term)
+        raft.flushed_index = applied
+    if raft.lost_tail and raft.membership.voters == (raft.node_id,):
+        lost = raft.lost_tail
+        detail = f"the log ends at index {log.last_index}, but index {lost.last_index} was once durable here"
+        return (
+            StopCode.CORRUPTION,
+            f"{detail}: acknowledged entries are lost, and there is no other voter to ask",
+        )
+    return None
+
+
+# -- events ---------------------------------------------------------------------------------------------------
+
+
+def check_header(raft: Raft, header: m.Header) -> str | None:
+    """Return why a frame is not for this node, or not from a member (DR8), or None."""
+    own = raft.identity
+    if header.group_id != 0:
+        return f"group {header.group_id} is not served here"
+    if header.target != own.node_id or header.target_instance != own.instance:
+        return (
+            f"meant for node {header.target} with data directory {header.target_instance.hex()}; this is node "
+            f"{own.node_id} with data directory {own.instance.hex()}. A wiped or copied node must join with a new id"
+        )
+    if header.source == own.node_id:
+        return f"comes from node {header.source}, which is this node's own id"
+    if header.cluster_id == NO_CLUSTER:
+        return "the sender belongs to no cluster"
+    if raft.initialized and header.cluster_id != raft.hard_state.cluster_id:
+        return f"comes from cluster {header.cluster_id.hex()}; this node is in {raft.hard_state.cluster_id.hex()}"
+    instance = raft.instance_of(header.source)
+    if instance is not None and instance != header.source_instance:
+        return (
+            f"node {header.source} is known with another data directory than {header.source_instance.hex()}"
+        )
+    if header.source_boot < raft.boots_seen.get((header.source, header.source_instance), 0):
+        return f"from boot {header.source_boot} of node {header.source}, which has started again since"
+    return None
+
+
+def _on_message(raft: Raft, event: e.MessageReceived) -> None:
+    header, message = event.header, event.message
+    if check_header(raft, header):
+        raft.counters["messages_dropped_identity"] += 1
+        return
+    # A fresh node answers a pre-vote in term 0; nothing else is ever said there.
+    if message.term > TERM_MAX or (message.term == 0 and not isinstance(message, m.PreVoteResponse)):
+        raft.counters["messages_dropped_malformed"] += 1
+        return
+    _note_boot(raft, header)
+    if not raft.initialized:
+        raft.adopt_cluster(header.cluster_id)
+    if message.term > raft.term:
+        if not _follow_term(raft, header, message):
+            return
+    elif message.term < raft.term and type(message) not in _TAKEN_FROM_EARLIER_TERMS:
+        _answer_earlier_term(raft, header, message)
+        return
+    _ON_MESSAGE[type(message)](raft, header, message)
+
+
+def _note_boot(raft: Raft, header: m.Header) -> None:
+    key = (header.source, header.source_instance)
+    raft.instances_seen[header.source] = header.source_instance
+    if header.source_boot > raft.boots_seen.get(key, 0):
+        raft.boots_seen[key] = header.source_boot
+        office = raft.leads()
+        progress = office.progress.get(header.source) if office else None
+        if progress:
+            progress.to_probe()  # What was in flight went to an incarnation that is gone.
+
+
+def _follow_term(raft: Raft, header: m.Header, message: m.Message) -> bool:
+    """Enter the sender's later term (Raft 5.1); False when the message is to be ignored instead."""
+    if isinstance(message, m.PreVote) or (isinstance(message, m.PreVoteResponse) and message.vote_granted):
+        return True
+    if isinstance(message, m.RequestVote) and not message.disrupt and raft.sticks_to_leader():
+        raft.counters["messages_dropped_sticky"] += 1
+        return False
+    leads = isinstance(message, m.AppendEntries | m.Heartbeat | m.InstallSnapshot)
+    raft.become_follower(message.term, leader=header.source if leads else NodeId(0))
+    return True
+
+
+def _answer_earlier_term(raft: Raft, header: m.Header, message: m.Message) -> None:
+    """Tell a sender that is behind which term it is, where it waits for an answer; drop the rest."""
+    raft.counters["messages_dropped_earlier_term"] += 1
+    if isinstance(message, m.AppendEntries | m.Heartbeat | m.InstallSnapshot):
+        raft.send(header.source, m.AppendEntriesResponse(term=raft.term, success=False))
+    elif isinstance(message, m.RequestVote):
+        raft.send(header.source, m.RequestVoteResponse(term=raft.term, vote_granted=False))
+    elif isinstance(message, m.ReadIndex):
+        response = m.ReadIndexResponse(
+            term=raft.term, context=message.context, read_index=Index(0), ready=False
+        )
+        raft.send(header.source, response)
+
+
+def _on_peer_unreachable(raft: Raft, event: e.PeerUnreachable) -> None:
+    office = raft.leads()
+    progress = office.progress.get(event.peer) if office else None
+    if progress:
+        progress.to_probe()
+        progress.probe_outstanding = True  # Again at the next heartbeat, not at once.
+    if event.peer == raft.leader:
+        raft.leader_connected = False
+        raft.pending.ask_reads_anew()
+        raft.pending.resend_us = raft.now_us
+
+
+def _on_persisted(raft: Raft, event: e.Persisted) -> None:
+    raft.disk.completed(event.write_seq)
+    if raft.bootstrap_request is not None and raft.disk.persisted_index:
+        raft.reply(raft.bootstrap_request, Index(1))
+        raft.bootstrap_request = None
+
+
+def _on_persist_failed(raft: Raft, event: e.PersistFailed) -> None:
+    raft.stop(StopCode.DISK_FULL if event.disk_full else StopCode.DISK_ERROR, event.detail)
+
+
+def _on_storage_failed(raft: Raft, event: e.StorageFailed) -> None:
+    code = (
+        StopCode.CORRUPTION
+        if event.corrupt
+        else StopCode.DISK_FULL
+        if event.disk_full
+        else StopCode.DISK_ERROR
+    )
+    raft.stop(code, event.detail)
+
+
+_ON_EVENT: Final[dict[type[Any], Callable[[Raft, Any], None]]] = {
+    e.MessageReceived: _on_message,
+    e.PeerUnreachable: _on_peer_unreachable,
+    e.Persisted: _on_persisted,
+    e.PersistFailed: _on_persist_failed,
+    e.StorageFailed: _on_storage_failed,
+    e.Applied: on_applied,
+    e.ApplyStalled: on_apply_stalled,
+    e.StateFlushed: on_state_flushed,
+    e.EntriesLoaded: on_entries_loaded,
+    e.SnapshotSaved: on_snapshot_saved,
+    e.SnapshotLost: on_snapshot_lost,
+    e.SnapshotInstalled: on_snapshot_installed,
+    e.ProposalReceived: on_proposal,
+    e.ReadRequested: on_read,
+    e.MembershipChangeRequested: on_change_requested,
+    e.TransferRequested: on_transfer_requested,
+    e.BootstrapRequested: on_bootstrap,
+    e.ShutdownRequested: on_shutdown_requested,
+}
+
+_ON_MESSAGE: Final[dict[type[Any], Callable[[Raft, m.Header, Any], None]]] = {
+    m.PreVote: on_pre_vote,
+    m.PreVoteResponse: on_pre_vote_response,
+    m.RequestVote: on_request_vote,
+    m.RequestVoteResponse: on_request_vote_response,
+    m.AppendEntries: on_append_entries,
+    m.AppendEntriesResponse: on_append_entries_response,
+    m.Heartbeat: on_heartbeat,
+    m.HeartbeatResponse: on_heartbeat_response,
+    m.InstallSnapshot: on_install_snapshot,
+    m.InstallSnapshotResponse: on_install_snapshot_response,
+    m.ReadIndex: on_read_index,
+    m.ReadIndexResponse: lambda raft, _, message: on_read_index_response(raft, message),
+    m.TimeoutNow: on_timeout_now,
+    m.Forward: on_forward,
+    m.ForwardRefused: lambda raft, _, message: on_forward_refused(raft, message),
+}
+
+_TAKEN_FROM_EARLIER_TERMS: Final = frozenset({m.PreVote, m.PreVoteResponse, m.Forward, m.ForwardRefused})
+"""They say for themselves which term they speak of."""
+
+
+# -- time and consequences ------------------------------------------------------------------------------------
+
+
+def _fire_timers(raft: Raft) -> None:
+    office = raft.leads()
+    if office:
+        if raft.now_us >= check_quorum_us(raft, office):
+            raft.counters["quorum_lost"] += 1
+            raft.become_follower(raft.term)
+        elif raft.now_us >= office.heartbeat_due_us:
+            on_heartbeat_due(raft, office)
+        expire_change(raft, office)
+    elif raft.now_us >= raft.election_deadline_us:
+        on_election_timeout(raft)
+    if raft.now_us >= raft.pending.sweep_us:
+        expire(raft)
+
+
+def _settle(raft: Raft) -> None:
+    """Draw every consequence of what this step recorded; then order writes, and let go what may leave."""
+    for passes in range(SETTLE_PASSES_MAX + 1):
+        must(passes < SETTLE_PASSES_MAX, "consequences come to rest")
+        before = (raft.role, raft.term, raft.commit_index, raft.log.last_index)
+        count_votes(raft)
+        office = raft.leads()
+        if office:
+            follow_membership(raft, office)
+            advance_commit_by_quorum(raft, office)
+            advance_changes(raft, office)
+            advance_transfer(raft, office)
+        send_waiting(raft)
+        advance_reads(raft)
+        if before == (raft.role, raft.term, raft.commit_index, raft.log.last_index):
+            break
+    office = raft.leads()
+    if office:
+        follow_membership(raft, office)
+        replicate(raft, office)
+        send_snapshots(raft, office)
+    if raft.stepping_down:
+        raft.stepping_down = False
+        raft.become_follower(raft.term)
+    raft.forget_old_memberships()
+    install_when_quiet(raft)
+    order_apply(raft)
+    order_load_if_wanted(raft)
+    order_flush(raft)
+    answer_transfers(raft)
+    raft.stage_writes()
+    raft.release_messages()
+    raft.announce()
+    advance_shutdown(raft)
+
+
+def _status(raft: Raft) -> ReplicaStatus:
+    office = raft.leads()
+    peers = {
+        peer: PeerStatus(
+            match_index=progress.match_index,
+            next_index=progress.next_index,
+            state=progress.state.value,
+            inflight_messages=len(progress.inflight),
+            inflight_bytes=progress.inflight_bytes,
+            last_heard_us=progress.last_heard_us,
+        )
+        for peer, progress in (office.progress.items() if office else ())
+    }
+    return ReplicaStatus(
+        node_id=raft.node_id,
+        cluster_id=raft.hard_state.cluster_id,
+        role=raft.role.role,
+        term=raft.term,
+        voted_for=raft.hard_state.voted_for,
+        leader=raft.leader,
+        commit_index=raft.commit_index,
+        applied_index=raft.applied_index,
+        persisted_index=raft.disk.persisted_index,
+        flushed_index=raft.flushed_index,
+        last_log_index=raft.log.last_index,
+        last_log_term=raft.log.last_term,
+        first_log_index=raft.log.first_index,
+        membership=raft.membership,
+        membership_index=raft.membership_index,
+        membership_committed=raft.membership_index <= raft.commit_index,
+        peers=MappingProxyType(peers),
+        leader_last_heard_us=raft.now_us if office else raft.leader_heard_us,
+        pending_proposals=len(raft.pending.proposals),
+        pending_reads=len(raft.pending.reads),
+        pending_bytes=raft.pending.bytes,
+        log_bytes=raft.log.bytes,
+        lost_tail=raft.lost_tail is not None,
+        shutting_down=raft.shutting_down,
+        stopped=raft.stopped,
+        transfer_target=office.transfer.target if office and office.transfer else NodeId(0),
+        counters=MappingProxyType(dict(raft.counters)),
+    )
