@@ -47,7 +47,7 @@ def identity_from_json(body: object) -> NodeIdentity:
         NodeIdentity(
             node_id=body.get("node_id", 0),
             instance=_from_hex(body, "instance"),
-            cluster_id=_from_hex(body, "cluster_id"),
+            cluster_id=_from_hex(body, "cluster_id") or bytes(ID_BYTES),  # empty: none yet
             http_addr=_text(body, "http_addr"),
             grpc_addr=_text(body, "grpc_addr"),
             peer_addr=_text(body, "peer_addr"),
