@@ -45,6 +45,8 @@ class Progress:
     """While SNAPSHOT: the file being sent; None until one is saved."""
     snapshot_offset: int = 0
     chunk_outstanding: bool = False
+    chunk_resend_us: int = 0
+    """When a chunk without an answer is sent again; far away while the receiver installs."""
 
     def to_probe(self) -> None:
         """Forget what is in flight and begin again at what is certain."""

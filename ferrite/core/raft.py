@@ -304,10 +304,26 @@ class Raft:
             self.actions.append(Refuse(request=request, code=code, detail=detail, leader=self.leader))
 
     def stop(self, code: StopCode, detail: str) -> None:
-        """Order the end; nothing is done after it."""
-        if not self.stopped:
-            self.stopped = True
-            self.actions.append(Stop(code=code, detail=detail))
+        """Order the end, after an answer to everybody who still waits; nothing is done after it."""
+        if self.stopped:
+            return
+        self.stopped = True
+        refusal = RefusalCode.SHUTTING_DOWN if code is StopCode.OK else RefusalCode.STORAGE_FAILED
+        unknown = [request for request, _ in self.transfer_requests]
+        office = self.leads()
+        if office and office.change:
+            unknown.append(office.change.request)
+        if self.bootstrap_request:
+            unknown.append(self.bootstrap_request)
+        for request, proposal in self.pending.proposals.items():
+            if proposal.term_sent:
+                unknown.append(request)
+            else:
+                self.refuse(request, refusal, detail)
+        for request in self.pending.reads:
+            self.refuse(request, refusal, detail)
+        self.actions.extend(Abandon(request=request, detail=detail) for request in unknown if request)
+        self.actions.append(Stop(code=code, detail=detail))
 
     def has_stopped(self) -> bool:
         """Has the end been ordered?"""

@@ -182,7 +182,8 @@ def on_heartbeat_due(raft: Raft, office: Leader) -> None:
     office.round += 1
     office.round_due = True
     for peer, progress in office.progress.items():
-        progress.chunk_outstanding = False
+        if raft.now_us >= progress.chunk_resend_us:
+            progress.chunk_outstanding = False
         if progress.state is ProgressState.PROBE:
             progress.probe_outstanding = False
         elif progress.state is ProgressState.REPLICATE and progress.match_index < progress.next_index - 1:

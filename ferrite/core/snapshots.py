@@ -37,6 +37,7 @@ def send_snapshots(raft: Raft, office: Leader) -> None:
             progress.snapshot, progress.snapshot_offset = snapshots.saved, 0
         must(progress.snapshot is not None, "a snapshot to send")
         progress.chunk_outstanding = True
+        progress.chunk_resend_us = raft.now_us + 3 * raft.config.heartbeat_interval_us
         raft.actions.append(
             SendSnapshot(
                 to=peer,
@@ -82,6 +83,7 @@ def on_snapshot_lost(raft: Raft, event: SnapshotLost) -> None:
         if progress.snapshot and progress.snapshot.snapshot_id == event.snapshot_id:
             # At the next heartbeat, not at once: what cannot be read now is not asked for in a loop.
             progress.snapshot, progress.chunk_outstanding = None, True
+            progress.chunk_resend_us = raft.now_us + raft.config.heartbeat_interval_us
 
 
 def on_install_snapshot_response(raft: Raft, header: Header, message: InstallSnapshotResponse) -> None:
@@ -103,7 +105,11 @@ def on_install_snapshot_response(raft: Raft, header: Header, message: InstallSna
         progress.matched(snapshot.last_index, header.source_boot)
         progress.next_index = Index(progress.match_index + 1)
         raft.counters["snapshots_delivered"] += 1
-    elif message.next_offset <= snapshot.size_bytes:
+    elif message.next_offset == snapshot.size_bytes:
+        # All is there and being installed; should that answer get lost, the last chunk asks again.
+        progress.chunk_outstanding = True
+        progress.chunk_resend_us = raft.now_us + raft.config.election_timeout_max_us
+    elif message.next_offset < snapshot.size_bytes:
         progress.snapshot_offset = message.next_offset
         progress.chunk_outstanding = False
 
@@ -127,7 +133,9 @@ def on_install_snapshot(raft: Raft, header: Header, message: InstallSnapshotMess
         return
     snapshots, meta = raft.snapshots, message.snapshot
     if snapshots.installing:
-        return  # It answers when it is done.
+        if snapshots.incoming and snapshots.incoming.snapshot_id == meta.snapshot_id:
+            _answer(raft, header.source, meta.snapshot_id, meta.size_bytes)
+        return
     if meta.last_index <= raft.commit_index:
         # What it would bring is here already: older state never replaces newer.
         _answer(raft, header.source, meta.snapshot_id, meta.size_bytes, installed=True)
@@ -146,7 +154,6 @@ def on_install_snapshot(raft: Raft, header: Header, message: InstallSnapshotMess
         snapshots.next_offset += len(message.data)
         if snapshots.next_offset == meta.size_bytes:
             snapshots.complete = True
-            return
     _answer(raft, header.source, meta.snapshot_id, snapshots.next_offset)
 
 

@@ -73,7 +73,7 @@ def on_entries_loaded(raft: Raft, event: EntriesLoaded) -> None:
 def flush_deadline_us(raft: Raft) -> int:
     """Return when the state is to be flushed by time; never when there is nothing to flush."""
     interval_us = raft.config.flush_interval_us
-    idle = raft.applied_index == raft.flushed_index or raft.flush_outstanding
+    idle = raft.applied_index == raft.flushed_index or raft.flush_outstanding or raft.snapshots.installing
     if idle or not raft.config.auto_flush or not interval_us:
         return NEVER_US
     return raft.flushed_us + interval_us
