@@ -59,19 +59,20 @@ def _decode(body: bytes) -> str:
 
 def _check_nesting(body: bytes) -> None:
     """Bound depth and number of containers before the parser, which is recursive, sees them."""
-    containers = body.count(b"[") + body.count(b"{")
-    if containers <= DEPTH_MAX:
+    if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
         return
-    brackets = _BRACKET.findall(_STRING.sub(b"", body))
-    if len(brackets) > 2 * CONTAINERS_MAX:
-        raise Invalid(
-            _BODY, f"about {len(brackets) // 2} arrays and objects", f"at most {CONTAINERS_MAX} of them"
-        )
-    depth = 0
-    for bracket in brackets:
-        depth += 1 if bracket in b"[{" else -1
+    depth = containers = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", body)):
+        if bracket[0] in b"]}":
+            depth -= 1
+            continue
+        depth += 1
+        containers += 1
         if depth > DEPTH_MAX:
             raise Invalid(_BODY, f"values nested deeper than {DEPTH_MAX}", f"at most {DEPTH_MAX} levels")
+        if containers > CONTAINERS_MAX:
+            given = f"more than {CONTAINERS_MAX} arrays and objects"
+            raise Invalid(_BODY, given, f"at most {CONTAINERS_MAX}")
 
 
 def _check_surrogates(parsed: Any, path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -232,8 +232,11 @@ class Site:
     async def raw(self, *pieces: bytes, pause_s: float = 0.0, eof: bool = False) -> bytes:
         """Send the pieces, then read until the server closes (a bounded wait)."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        received = asyncio.ensure_future(_read_all(reader))
         try:
             for piece in pieces:
+                if received.done():
+                    break
                 writer.write(piece)
                 with contextlib.suppress(ConnectionError):
                     await writer.drain()
@@ -241,8 +244,9 @@ class Site:
             if eof:
                 writer.write_eof()
             async with asyncio.timeout(20):
-                return await _read_all(reader)
+                return await received
         finally:
+            received.cancel()
             writer.close()
 
     async def ask(
@@ -270,7 +274,12 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
 
 
 def request_bytes(
-    method: str, target: str, body: bytes | None = None, headers: dict[str, str] | None = None, *, close: bool = True
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    *,
+    close: bool = True,
 ) -> bytes:
     lines = {"Host": "127.0.0.1", **({"Connection": "close"} if close else {}), **(headers or {})}
     if body is not None:
@@ -311,3 +320,10 @@ def count_of(server: HttpServer, name: str, **labels: str) -> float:
 
 def internal_errors(server: HttpServer) -> float:
     return count_of(server, "ferrite_rejected_total", reason="internal")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that the server does by itself; a bounded wait."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - what is waited for is a gauge or a list, which has no event
+            await asyncio.sleep(0.005)
