@@ -1,0 +1,473 @@
+"""Transports that talk to each other over real loopback streams."""
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from ferrite.core import Membership, NodeId, encode_frame, messages
+from ferrite.io.grpc.pb import raft_pb2
+from ferrite.io.transport import LinkState, TransportOptions, transport_options
+from ferrite.io.transport.outbox import Outbox
+from ferrite.io.transport.quiet import Quiet
+from tests.io.grpc.fakes import make_config
+from tests.io.transport_fakes import Node, beat, chunk, running, with_options
+
+
+def _rounds(node: Node) -> list[int]:
+    return [message.round for _, message in node.got if isinstance(message, messages.Heartbeat)]
+
+
+async def test_messages_reach_the_peer_in_order_with_their_senders_header():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        for number in range(50):
+            one.send(2, beat(number))
+            await asyncio.sleep(0)
+        await two.until(lambda: len(two.got) == 50)
+    assert _rounds(two) == list(range(50))
+    assert {source for source, _ in two.got} == {1}
+    assert one.lost == []
+
+
+async def test_what_is_sent_in_one_turn_of_the_loop_travels_in_one_frame():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, beat(0))
+        await two.until(lambda: two.got)
+        for number in range(1, 9):
+            one.send(2, beat(number))
+        await two.until(lambda: len(two.got) == 9)
+    assert two.frames == [1, 8]
+
+
+async def test_both_directions_have_a_stream_each():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        two.knows(one)
+        one.send(2, beat(1))
+        two.send(1, beat(2))
+        await two.until(lambda: two.got)
+        await one.until(lambda: one.got)
+        (status,) = one.transport.peer_status()
+        assert (status.peer, status.address, status.connected, status.refused) == (2, two.addr, True, False)
+        counters = one.transport.counters()
+        assert (counters["transport_incoming_streams"], counters["transport_connects"]) == (1, 1)
+        assert counters["transport_frames_sent"] == counters["transport_frames_received"] == 1
+        assert counters["transport_bytes_sent"] > 0
+
+
+async def test_three_nodes_talk_to_each_other():
+    nodes = [Node(1), Node(2), Node(3)]
+    async with running(*nodes):
+        for node in nodes:
+            node.knows(*(other for other in nodes if other is not node))
+        for node in nodes:
+            for other in nodes:
+                node.send(other.node_id, beat(node.node_id))  # to itself: nowhere to go, and counted
+        for node in nodes:
+            await node.until(lambda node=node: len(node.got) == 2)
+            assert sorted(_rounds(node)) == sorted({1, 2, 3} - {node.node_id})
+            assert node.transport.counters()["transport_dropped_no_address"] == 1
+
+
+async def test_a_node_without_a_membership_answers_the_one_that_called_it():
+    one, fresh = Node(1), Node(2)
+    async with running(one, fresh):
+        fresh.send(1, beat(0))  # nobody knows where
+        assert fresh.transport.counters()["transport_dropped_no_address"] == 1
+        one.knows(fresh)
+        one.send(2, beat(1))
+        await fresh.until(lambda: fresh.got)
+        fresh.send(1, beat(2))
+        await one.until(lambda: one.got)
+    assert _rounds(one) == [2]
+
+
+async def test_the_memberships_address_replaces_the_one_that_a_peer_named():
+    one, liar, two = Node(1), Node(3), Node(2)
+    async with running(one, two, liar):
+        # Node 1 names the address of node 3 as its own.
+        one.transport._own_addr = liar.addr
+        one.knows(two)
+        one.send(2, beat(1))
+        await two.until(lambda: two.got)
+        assert two.transport.peer_status()[0].address == liar.addr
+        two.knows(one)
+        two.send(1, beat(2))
+        await one.until(lambda: one.got)
+        assert two.transport.peer_status()[0].address == one.addr
+    assert liar.got == []
+
+
+async def test_a_member_that_moved_is_reached_at_its_new_address():
+    one, two, moved = Node(1), Node(2), Node(2)
+    async with running(one, two, moved):
+        one.knows(two)
+        one.send(2, beat(1))
+        await two.until(lambda: two.got)
+        one.knows(moved)
+        one.send(2, beat(2))
+        await moved.until(lambda: moved.got)
+        assert _rounds(two) == [1]
+        assert _rounds(moved) == [2]
+        assert one.lost == []
+        await one.until(lambda: one.transport.counters()["transport_frames_sent"] == 2)
+
+
+async def test_a_node_that_left_can_still_be_told_so():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, beat(1))
+        await two.until(lambda: two.got)
+        one.knows()
+        one.send(2, beat(2))
+        await two.until(lambda: len(two.got) == 2)
+        assert one.lost == []
+
+
+# -------------------------------------------------------------------------------------------------------- refusals
+
+
+async def test_a_frame_of_another_cluster_is_refused_and_the_sender_says_why(caplog):
+    one, stranger = Node(1, cluster=bytes(16)), Node(2)
+    async with running(one, stranger):
+        one.knows(stranger)
+        one.send(2, beat(1))
+        await one.until(lambda: one.lost)
+        (status,) = one.transport.peer_status()
+        assert status.refused
+        assert status.last_error == "FAILED_PRECONDITION: another cluster"
+        assert stranger.got == []
+        assert stranger.transport.counters()["transport_frames_refused"] >= 1
+        assert one.lost == [2]
+
+
+async def test_a_frame_for_another_node_is_refused():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        two.node_id = 7  # a swapped data directory: the address answers, but it is not node 2 any more
+        one.transport.update_peers(Membership())
+        one.transport._learn(NodeId(2), two.addr)
+        one.send(2, beat(1))
+        await one.until(lambda: one.lost)
+        assert "this is node 7" in one.transport.peer_status()[0].last_error
+    assert two.got == []
+
+
+async def test_a_node_that_reaches_itself_is_told():
+    one = Node(1)
+    async with running(one):
+        one.transport._learn(NodeId(2), one.addr)
+        one.send(2, beat(1))
+        await one.until(lambda: one.lost)
+        assert "this node itself" in one.transport.peer_status()[0].last_error
+
+
+async def test_a_refusal_ends_when_the_reason_does():
+    one, two = Node(1, cluster=bytes(16)), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, beat(1))
+        await one.until(lambda: one.lost)
+        one.cluster = two.cluster
+
+        async def insist() -> None:
+            while not two.got:
+                one.send(2, beat(2))
+                await asyncio.sleep(0.01)
+
+        async with asyncio.timeout(15):
+            await insist()
+        await one.until(lambda: not one.transport.peer_status()[0].refused)
+        assert one.transport.peer_status()[0].last_error == ""
+
+
+def _good_frame(source: int = 1, target: int = 2) -> bytes:
+    return encode_frame(Node(source).header_for(NodeId(target)), [beat(1)])
+
+
+async def _connect_and_send(node: Node, *frames: bytes) -> aio.AioRpcError | None:
+    async with aio.insecure_channel(node.addr) as channel:
+        connect: Any = channel.stream_unary("/ferrite.raft.RaftService/Connect")
+        try:
+            await connect(
+                (raft_pb2.Frame(data=frame).SerializeToString() for frame in frames), timeout=20
+            )
+        except aio.AioRpcError as error:
+            return error
+    return None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"", b"\x00", b"noise" * 100, _good_frame()[:-1], _good_frame()[:-5] + b"\xff" + _good_frame()[-4:]],
+    ids=["empty", "short", "noise", "cut", "flipped"],
+)
+async def test_bytes_that_are_no_frame_end_the_stream_and_are_counted(frame):
+    two = Node(2)
+    async with running(two):
+        error = await _connect_and_send(two, _good_frame(), frame, _good_frame())
+        assert error is not None
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert two.transport.frames_damaged == 1
+        assert len(two.got) == 1  # what came before was good, nothing is taken after
+
+
+async def test_a_stream_cannot_change_its_sender():
+    two = Node(2)
+    async with running(two):
+        error = await _connect_and_send(two, _good_frame(source=1), _good_frame(source=3))
+        assert error is not None
+        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "began as node 1" in (error.details() or "")
+        assert len(two.got) == 1
+
+
+async def test_a_frame_over_the_size_limit_ends_the_stream():
+    two = Node(2)
+    async with running(two):
+        error = await _connect_and_send(two, bytes(5 * 2**20))
+        assert error is not None
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert two.got == []
+
+
+async def test_a_stream_that_ends_in_good_order_gets_a_farewell():
+    two = Node(2)
+    async with running(two):
+        assert await _connect_and_send(two, _good_frame(), _good_frame()) is None
+    assert len(two.got) == 2
+
+
+# -------------------------------------------------------------------------------------------------------- losing and finding
+
+
+async def test_an_end_of_the_stream_is_reported_once_and_the_next_message_connects_again():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, beat(1))
+        await two.until(lambda: two.got)
+        port = two.port
+        await two.stop()
+        await one.until(lambda: one.lost)
+        assert one.lost == [2]
+        assert one.transport.peer_status()[0].state in (LinkState.WAITING, LinkState.IDLE)
+
+        await two.start(port)
+        async with asyncio.timeout(15):
+            while len(two.got) < 2:
+                one.send(2, beat(2))
+                await asyncio.sleep(0.01)
+        assert one.transport.counters()["transport_connects"] == 2
+        assert one.lost[0] == 2
+
+
+async def test_a_peer_that_is_not_there_is_reported_at_each_attempt_and_costs_nothing_in_between():
+    one, two = Node(1), Node(2)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        two.port = probe.getsockname()[1]
+    async with running(one):
+        one.knows(two)
+        async with asyncio.timeout(15):
+            while len(one.lost) < 3:
+                one.send(2, beat(1))
+                await asyncio.sleep(0.005)
+        (status,) = one.transport.peer_status()
+        assert status.waiting_messages <= 1
+        assert not status.connected
+        assert not status.refused
+        assert status.last_error
+        assert one.transport.counters()["transport_failures"] == len(one.lost)
+
+
+async def test_a_peer_that_is_heard_from_is_tried_again_at_once():
+    one, two = Node(1, options=with_options(retry_delay_ms=60_000, retry_delay_ms_max=60_000)), Node(2)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        two.port = probe.getsockname()[1]
+    async with running(one):
+        one.knows(two)
+        one.send(2, beat(1))
+        await one.until(lambda: one.lost)
+        async with contextlib.AsyncExitStack() as stack:
+            await two.start(two.port)
+            stack.push_async_callback(two.stop)
+            two.knows(one)
+            two.send(1, beat(2))
+            await one.until(lambda: one.got)
+            async with asyncio.timeout(15):  # far below the minute of back-off
+                while not two.got:
+                    one.send(2, beat(3))
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_stream_is_renewed_in_good_order_without_losing_a_message():
+    one, two = Node(1, options=with_options(renew_interval_ms=60)), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        sent = 0
+        async with asyncio.timeout(20):
+            while one.transport.counters()["transport_connects"] < 4:
+                one.send(2, beat(sent))
+                sent += 1
+                await asyncio.sleep(0.001)
+            while len(two.got) < sent:
+                await asyncio.sleep(0.01)
+    assert _rounds(two) == list(range(sent))
+    assert one.lost == []
+
+
+async def test_closing_sends_what_waits_and_ends_the_peers_streams_without_an_error():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        two.knows(one)
+        two.send(1, beat(0))
+        await one.until(lambda: one.got)
+        one.send(2, beat(1), beat(2))
+        await one.transport.close()
+        await two.until(lambda: len(two.got) == 2 and two.lost)
+        assert two.transport.peer_status()[0].last_error == "the peer closed the stream"
+        one.send(2, beat(3))
+        assert one.transport.counters()["transport_incoming_streams"] == 0
+    assert len(two.got) == 2
+
+
+# -------------------------------------------------------------------------------------------------------- bounds
+
+
+@contextlib.asynccontextmanager
+async def _silent_peer():
+    """Accepts connections and the stream, and never reads a frame."""
+
+    async def never_read(_: object, context: object) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    server = aio.server(options=[("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)])
+    handlers: Any = {"Connect": grpc.stream_unary_rpc_method_handler(never_read)}
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("ferrite.raft.RaftService", handlers),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    peer = Node(2)
+    peer.port = port
+    try:
+        yield peer
+    finally:
+        await server.stop(0)
+
+
+async def test_a_peer_that_never_reads_fills_a_bounded_queue_and_is_reported():
+    limit = 4 * 2**20
+    one = Node(1, options=with_options(queue_bytes_max=limit))
+    async with running(one), _silent_peer() as silent:
+        one.knows(silent)
+        for number in range(400):
+            one.send(2, chunk(65536, number * 65536), beat(number))
+            await asyncio.sleep(0.001)
+        (status,) = one.transport.peer_status()
+        assert status.waiting_bytes <= limit
+        assert status.counters.dropped_full > 100
+        assert one.lost == [2]
+        # Little is outside our queue: flow control holds the rest back, so a heartbeat waits for no more than that.
+        assert status.counters.bytes_sent < 2 * 2**20
+
+
+async def test_a_peer_that_takes_nothing_for_too_long_is_given_up():
+    one = Node(1, options=with_options(stall_timeout_ms=150))
+    async with running(one), _silent_peer() as silent:
+        one.knows(silent)
+        for number in range(40):
+            one.send(2, chunk(65536, number * 65536))
+        await one.until(lambda: one.lost)
+        assert one.transport.peer_status()[0].last_error == "the peer took nothing for 150 ms"
+        assert one.transport.peer_status()[0].waiting_messages == 0
+
+
+async def test_heartbeats_overtake_what_waits_of_a_snapshot():
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, *(chunk(2**19, number * 2**19) for number in range(20)), beat(7))
+        await two.until(lambda: len(two.got) == 21)
+    kinds = [type(message).__name__ for _, message in two.got]
+    assert kinds.index("Heartbeat") == 0
+    offsets = [message.offset for _, message in two.got if isinstance(message, messages.InstallSnapshot)]
+    assert offsets == sorted(offsets)
+
+
+async def test_a_message_that_fits_no_frame_is_dropped_and_reported():
+    one, two = Node(1, options=with_options(message_bytes_max=2 * 2**20)), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, chunk(2 * 2**20))
+        await one.until(lambda: one.lost)
+        one.send(2, beat(1))
+        await two.until(lambda: two.got)
+        assert one.transport.counters()["transport_dropped_too_large"] == 1
+    assert _rounds(two) == [1]
+
+
+async def test_compressed_streams_carry_the_same_frames():
+    one, two = Node(1, options=with_options(compression=True)), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, chunk(2**20), beat(5))
+        await two.until(lambda: len(two.got) == 2)
+    assert _rounds(two) == [5]
+
+
+def test_the_lanes_of_an_outbox_are_bounded_apart():
+    outbox = Outbox(bytes_max=10_000, messages_max=3)
+    assert outbox.put(chunk(20_000))  # alone: it may pass, or it never would
+    assert not outbox.put(chunk(1))
+    assert [outbox.put(beat(number)) for number in range(4)] == [True, True, True, False]
+    assert len(outbox) == 4
+    assert [type(message).__name__ for message in outbox.take(100)] == ["Heartbeat"] * 3 + ["InstallSnapshot"]
+    assert (len(outbox), outbox.bulk_bytes) == (0, 0)
+
+
+def test_an_outbox_cuts_frames_at_the_target():
+    outbox = Outbox(bytes_max=10**6, messages_max=100)
+    for number in range(5):
+        outbox.put(chunk(400, number))
+    assert [len(outbox.take(1000)) for _ in range(4)] == [2, 2, 1, 0]
+    outbox.put(chunk(1))
+    assert outbox.clear() == 1
+    assert (len(outbox), outbox.bulk_bytes) == (0, 0)
+
+
+def test_the_same_thing_is_said_once_a_minute():
+    now = [0.0]
+    quiet = Quiet(lambda: now[0])
+    said = []
+    for second in range(0, 150, 10):
+        now[0] = second
+        said.append(quiet.may_speak("a"))
+    assert [index * 10 for index, spoke in enumerate(said) if spoke] == [0, 60, 120]
+    assert quiet.may_speak("b")
+
+
+def test_the_configuration_sets_the_options():
+    config = make_config(
+        network__connect_timeout=123, network__retry_delay=45, network__keep_alive_interval=6000
+    )
+    assert transport_options(config.network) == TransportOptions(
+        connect_timeout_ms=123,
+        retry_delay_ms=45,
+        keep_alive_interval_ms=6000,
+        stall_timeout_ms=6000,
+        compression=False,
+        message_bytes_max=4 * 2**20,
+    )
