@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ferrite.io.config.keys import NODE_ID_MAX, PEERS_MAX
+from ferrite.io.config import NODE_ID_MAX, PEERS_MAX
 from ferrite.io.http.fields import JsonObject, describe
 from ferrite.io.http.kv_json import parse_timeout
 from ferrite.io.request_path import MemberAddress, MemberStatus, NodeStatus

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.http_writer import HttpVersion11
+from aiohttp.http_writer import HttpVersion10, HttpVersion11
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from prometheus_client import Gauge
@@ -246,6 +246,8 @@ class Connection(RequestHandler):
 
 
 async def _exchange(engine: Engine, request: web.BaseRequest) -> HttpAnswer:
+    if request.version < HttpVersion10:
+        return engine.door.refuse_connection(_framing_problem(None))
     head = RequestHead(
         method=request.method,
         target=request._message.path,  # noqa: SLF001 - the target as sent; every public spelling of it is decoded

@@ -260,7 +260,8 @@ def _host_name(host: str) -> str:
     """The name of `host[:port]`, lower case, without the dot that ends a full name."""
     name = host.strip().lower()
     if name.startswith("["):
-        return name[1:].partition("]")[0]
+        inside, bracket, _ = name[1:].partition("]")
+        return inside if bracket else ""
     name, colon, port = name.rpartition(":") if ":" in name else (name, "", "")
     if colon and not (port.isascii() and port.isdigit()) and port:
         return ""

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from ferrite.io.config.model import LimitsConfig
+from ferrite.io.config import LimitsConfig
 from ferrite.io.http.checks import (
     LIVENESS_CHECKS,
     READINESS_CHECKS,
@@ -111,7 +111,7 @@ class Handlers:
         return json_answer(read_answer(request, answered))
 
     async def _list(self, call: Call) -> HttpAnswer:
-        request = parse_list(_optional_json(call.body) or {}, self._limits)
+        request = parse_list(parse_json(call.body) if call.body else {}, self._limits)
         answered = await self._request_path.read(
             request.query,
             consistency=request.consistency,

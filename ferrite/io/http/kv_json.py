@@ -22,7 +22,7 @@ from ferrite.core.kv import (
     PutResult,
     Session,
 )
-from ferrite.io.config.model import LimitsConfig
+from ferrite.io.config import LimitsConfig
 from ferrite.io.http.fields import Encoding, JsonObject, describe
 from ferrite.io.request_path import Answered
 from ferrite.io.validation import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ferrite.io.config.model import LimitsConfig
+from ferrite.io.config import LimitsConfig
 from ferrite.io.http.checks import LIVENESS_CHECKS, READINESS_CHECKS
 from ferrite.io.http.exchange import JSON, PROBLEM_JSON
 from ferrite.io.http.openapi_schemas import STRING, Schema, ref, schemas

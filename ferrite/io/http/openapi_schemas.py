@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ferrite.io.config.keys import NODE_ID_MAX, PEERS_MAX
-from ferrite.io.config.model import LimitsConfig
+from ferrite.io.config import NODE_ID_MAX, PEERS_MAX, LimitsConfig
 from ferrite.io.http.checks import READINESS_CHECKS
 from ferrite.io.http.kv_json import TIMEOUT_MS_MAX
 from ferrite.io.http.problems import PROBLEM_KINDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ferrite.io.config.model import Config, LimitsConfig
+from ferrite.io.config import Config, LimitsConfig
 
 BODY_RATE_BYTES_MIN: Final = 1024  # per second: slower bodies are dribbled, not sent
 BODY_RATE_GRACE_MS: Final = 5000  # until then a slow start is only slow

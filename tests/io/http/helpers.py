@@ -25,7 +25,7 @@ from ferrite.core.kv import (
     Query,
     Session,
 )
-from ferrite.io.config.model import LimitsConfig
+from ferrite.io.config import LimitsConfig
 from ferrite.io.http import HttpServer, HttpSettings, Identity
 from ferrite.io.request_path import Answered, MemberAddress, MemberStatus, NodeStatus
 

@@ -108,9 +108,12 @@ def test_leadership_goes_to_a_node_or_to_the_best() -> None:
     assert parse_transfer_leader(None).target == 0
     assert parse_transfer_leader({}).target == 0
     assert parse_transfer_leader({"node_id": 3, "timeout_ms": 10}).target == 3
-    for bad in ([], {"node_id": -1}, {"node_id": None}, {"target": 1}):
-        with pytest.raises(Invalid):
-            parse_transfer_leader(bad)
+
+
+@pytest.mark.parametrize("content", [[], {"node_id": -1}, {"node_id": None}, {"target": 1}])
+def test_a_bad_transfer_is_refused(content: Any) -> None:
+    with pytest.raises(Invalid):
+        parse_transfer_leader(content)
 
 
 def test_an_unknown_leader_is_null_everywhere() -> None:

@@ -71,6 +71,14 @@ async def test_cluster_requests_reach_the_request_path() -> None:
         ]
 
 
+async def test_a_listing_needs_no_body_but_takes_no_other_value_than_an_object() -> None:
+    async with serving() as site:
+        await site.post("/write", SET)
+        assert [one["key"] for one in (await site.ask("POST", "/list")).json()["entries"]] == ["mykey"]
+        for body in (b"[]", b"null", b"0", b"false", b'""'):
+            assert (await site.post("/list", body)).code == "invalid"
+
+
 async def test_the_state_of_the_node_is_told_as_it_is() -> None:
     async with serving(FakeRequestPath(present=replace(STATUS, leader_id=0, role="candidate"))) as site:
         health = await site.get("/health")
