@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ferrite.core import Consistency, NodeId, RefusalCode
 from ferrite.core.kv import CommandFailed, Delete, DeleteResult, Get, GetResult, Put, PutResult, Session
@@ -58,13 +58,13 @@ class Client:
         """Begin after a first pause."""
         self._later(self._begin, self._options.think_mean_us)
 
-    def write_once(self) -> Operation:
-        """Write one more value now, after the client was told to rest; it must have nothing in hand."""
+    def write_once(self, nodes: Mapping[NodeId, Node], timeout_us: int) -> Operation:
+        """Write one more value now, at one of these nodes, after the client was told to rest; it must have nothing in hand."""
+        self._nodes = nodes
+        self._options = replace(self._options, timeout_us=timeout_us)
         assert self.operation is None, "a client has one operation at a time"
         self._unknown = False
-        self._invoke("put", b"key0", b"%s.%d." % (self.name.encode(), self._request_id + 1))
-        assert self.operation is not None, "just begun"
-        return self.operation
+        return self._invoke("put", b"key0", b"%s.%d." % (self.name.encode(), self._request_id + 1))
 
     def _later(self, what: Callable[[], None], mean_us: int) -> None:
         self._timeline.after(1 + self._dice.exponential(mean_us), what)
@@ -84,10 +84,10 @@ class Client:
             stem = b"%s.%d." % (self.name.encode(), self._request_id + 1)
             self._invoke("put", key, stem.ljust(options.value_bytes, b"x"))
 
-    def _invoke(self, kind: str, key: bytes, value: bytes | None, *, linearizable: bool = True) -> None:
+    def _invoke(self, kind: str, key: bytes, value: bytes | None, *, linearizable: bool = True) -> Operation:
         if kind != "get":
             self._request_id += 1
-        self.operation = self._history.invoke(
+        operation = self.operation = self._history.invoke(
             self.name,
             kind,
             key,
@@ -97,6 +97,7 @@ class Client:
             linearizable=linearizable,
         )
         self._try()
+        return operation
 
     def _try(self) -> None:
         operation = self.operation

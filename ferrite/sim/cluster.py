@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ferrite.core import Member, Membership, NodeId, Replica, Role
+from ferrite.core import NO_CLUSTER, Member, Membership, NodeId, Replica, Role
 from ferrite.sim.answers import Answer
 from ferrite.sim.clients import Client
 from ferrite.sim.dice import Dice
@@ -23,6 +23,7 @@ from ferrite.sim.world import World
 
 POLL_US = 10_000
 """How often a waiting helper looks, in simulated time."""
+BOOTSTRAP_AGAIN_US = 500_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +96,12 @@ class Cluster:
         def answered(answer: Answer) -> None:
             self.world.counters[f"bootstrap_{type(answer).__name__.lower()}"] += 1
 
-        self.nodes[NodeId(1)].bootstrap(self.cluster_id, membership, answered)
+        # An operator asks again until the node belongs to the cluster: a crash may come before that is durable.
+        first = self.nodes[NodeId(1)]
+        status = first.status()
+        if status is None or status.cluster_id == NO_CLUSTER:
+            first.bootstrap(self.cluster_id, membership, answered)
+            self.world.timeline.after(BOOTSTRAP_AGAIN_US, self._bootstrap)
 
     def start_clients(self) -> None:
         """Let the clients loose."""
@@ -160,6 +166,7 @@ class Cluster:
     def heal(self) -> None:
         """End every fault: links, disks, pauses; start what is down."""
         self.nemesis.stop()
+        self.world.healed = True
         network = self.world.network
         network.heal()
         network.options = self.world.options.network.healed()

@@ -135,7 +135,8 @@ class SimDisk:
         file = self._file(name)
         off = self._changing()
         if off:
-            data = data[: self._dice.between(0, len(data))]
+            sectors = self._dice.between(0, len(data) // SECTOR_BYTES)
+            data = data[: sectors * SECTOR_BYTES]  # every write of the log begins at a sector
         put(file.volatile, offset, data)
         file.pending.append((offset, bytes(data)))
         if off:

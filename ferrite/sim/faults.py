@@ -11,7 +11,6 @@ from ferrite.core import (
     ChangeVoters,
     NodeId,
     RemoveLearner,
-    Role,
     StopCode,
     UpdateAddress,
 )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from ferrite.core import PAYLOAD_HEADER_BYTES as HEADER_BYTES
 from ferrite.core import (
     Entry,
     EntryKind,
@@ -20,7 +22,6 @@ from ferrite.core import (
     decode_membership,
     payload_kind,
 )
-from ferrite.core import PAYLOAD_HEADER_BYTES as HEADER_BYTES
 
 START_CHAIN: Final = bytes(16)
 """The chain value before the first entry."""
@@ -191,6 +192,12 @@ class Ghost:
             return 0, Membership()
         index, payload = self.committed_memberships[place - 1]
         return index, self.membership(payload)
+
+
+def is_quorum(membership: Membership, agreeing: Collection[NodeId]) -> bool:
+    """A majority of the voters, and of the outgoing ones while joint. Written anew here: a check must not lean on what it checks."""
+    halves = [membership.voters, *([membership.outgoing] if membership.outgoing else [])]
+    return all(len([voter for voter in half if voter in agreeing]) > len(half) // 2 for half in halves)
 
 
 def next_chain(chain: bytes, entry: Entry) -> bytes:

@@ -24,7 +24,7 @@ from ferrite.core import (
     messages,
     payload_kind,
 )
-from ferrite.sim.ghost import Ghost, GhostDisk, Ordered, apply_to, next_chain
+from ferrite.sim.ghost import Ghost, GhostDisk, Ordered, apply_to, is_quorum, next_chain
 from ferrite.sim.recovery_check import recovered_problem
 from ferrite.sim.violation import Violation
 
@@ -63,7 +63,7 @@ class Invariants:
         """A node came up with this: its disk must be one of the images that the crash could leave."""
         disk = self.ghost.disk(node)
         # F5, S6, S7: what a node recovers is its last durable state, or that plus a prefix of the writes under way.
-        problem = recovered_problem(self.ghost, disk, recovered)
+        problem = recovered_problem(disk, recovered)
         if problem:
             self.fail(
                 "F5",
@@ -71,6 +71,9 @@ class Invariants:
                 problem,
             )
         self._vote(node, disk.hard_state)
+        if recovered.log.lost_tail is not None:
+            for other in self._seen.values():
+                other.match.pop(node, None)  # Contract 8: the one case in which match_index may fall within a term.
         self._seen[node] = Seen(boot=recovered.identity.boot, applied_index=recovered.state.applied_index)
         # S16: the state that survived is a prefix of the committed log.
         if recovered.state.applied_index > self.ghost.commit_index:
@@ -90,6 +93,8 @@ class Invariants:
         for action in ordered:
             if type(action) is actions.Persist:
                 self._ordered_persist(node, action, before, status)
+            elif type(action) is actions.LoadEntries:
+                self._ordered_load(node, action)
         if status.role is Role.LEADER and (
             before is None or before.role is not Role.LEADER or before.term != status.term
         ):
@@ -149,6 +154,16 @@ class Invariants:
         if was_leader or status.role is Role.LEADER:
             self._leader_memberships(node, status, persist)
         disk.waiting.append(Ordered(persist, chains, base_chain))
+
+    def _ordered_load(self, node: NodeId, order: actions.LoadEntries) -> None:
+        last_index = self.ghost.disk(node).log.last_index
+        # Contract 3: a load asks for entries of the own log, as ordered before it.
+        if not order.first_index < order.end_index <= last_index + 1:
+            self.fail(
+                "LOAD",
+                "A load asks for entries that the log holds at that place in the order.",
+                f"node {node} loads [{order.first_index}, {order.end_index}); its log ends at {last_index}",
+            )
 
     def _hard_state(self, node: NodeId, old: HardState, new: HardState) -> None:
         # S6 MonotonicTerm: the durable term never decreases.
@@ -272,7 +287,7 @@ class Invariants:
             )
         votes = ghost.votes.get(status.term, {})
         # S14: a leader has the durable votes of a quorum of every configuration in force.
-        if not status.membership.has_quorum(lambda voter: votes.get(voter) == node):
+        if not is_quorum(status.membership, {voter for voter, candidate in votes.items() if candidate == node}):
             self.fail(
                 "S14",
                 "A leader has durable votes of a quorum of every configuration in force.",
@@ -329,7 +344,9 @@ class Invariants:
         assert chain is not None, "commit is inside the log"
         # S9 NeverCommitEntryPrevTerms: only a leader commits by counting, and only entries of its own term.
         # (It may step down in the same step: a leader that removed itself.)
-        leads = status.role is Role.LEADER or (before is not None and before.role is Role.LEADER and before.term == status.term)
+        leads = status.role is Role.LEADER or (
+            before is not None and before.role is Role.LEADER and before.term == status.term
+        )
         if not leads or log.term_at(commit) != status.term:
             self.fail(
                 "S9",
@@ -337,15 +354,19 @@ class Invariants:
                 f"node {node}, {status.role.value} of term {status.term}, commits {commit} of term {log.term_at(commit)}",
             )
         self._extend_committed(node, status)
-        holders = [
-            other for other in status.membership.all_voters() if ghost.holds_durably(other, commit, chain)
-        ]
+        holders = {other for other in ghost.disks if ghost.holds_durably(other, commit, chain)}
+        in_force = [status.membership]
+        if before is not None and status.membership_index > commit:
+            in_force.append(
+                before.membership
+            )  # The newer one may have been appended after the commit, in the same step.
         # S10 CommittedIsDurable: a committed entry is on the disks of a quorum of every configuration in force.
-        if not status.membership.has_quorum(lambda other: other in holders):
+        if not any(is_quorum(membership, holders) for membership in in_force):
             self.fail(
                 "S10",
                 "A committed entry is durable on a quorum of every configuration in force.",
-                f"node {node} commits {commit} in term {status.term}; durable on {holders}, voters {status.membership.voters}/{status.membership.outgoing}",
+                f"node {node} commits {commit} in term {status.term}; durable on {sorted(holders)}, "
+                f"voters {status.membership.voters}/{status.membership.outgoing}",
             )
         for other, seen in self._seen.items():
             later = seen.status
@@ -580,12 +601,12 @@ class Invariants:
             self.fail("S11", sentence, facts)
         match message:
             case messages.RequestVote(term=term):
-                # S11: a candidate's own term and vote.
-                if disk.hard_state.term != term or disk.hard_state.voted_for != node:
+                # S11: a candidate's vote for itself (it may have moved on to a later term since).
+                if self.ghost.votes.get(term, {}).get(node) != node:
                     self.fail("S11", sentence, facts)
             case messages.RequestVoteResponse(term=term, vote_granted=True):
                 # S11: a granted vote.
-                if disk.hard_state.term != term or disk.hard_state.voted_for != to:
+                if self.ghost.votes.get(term, {}).get(node) != to:
                     self.fail("S11", sentence, facts)
             case messages.AppendEntriesResponse(success=True, match_index=match):
                 chain = disk.log.chain_at(match)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ferrite.core import Identity, Index, RecoveredLog, actions, events
@@ -16,6 +17,9 @@ LOG_OPTIONS: Final = LogOptions(segment_bytes=16 << 10, record_bytes_max=2 << 10
 """Small, so that logs roll over to new segments, drop old ones, and split large writes into several records, all the time."""
 
 
+Order = actions.Persist | actions.LoadEntries | actions.DiscardLog
+
+
 class LogThread:
     """Writes `Persist`s in order: whatever has queued goes into one write and one sync."""
 
@@ -24,7 +28,7 @@ class LogThread:
         self._world = world
         self._node = node
         self._log = log
-        self._queue: list[actions.Persist] = []
+        self._queue: deque[Order] = deque()
         self._syncing = False
         self._failed = False
 
@@ -34,18 +38,36 @@ class LogThread:
         log, recovered = LogStore.open(node.disk, identity, options=LOG_OPTIONS)
         return cls(world, node, log), recovered
 
-    def persist(self, order: actions.Persist) -> None:
-        """Queue a write."""
+    def order(self, order: Order) -> None:
+        """Queue a job. All kinds are done in the order given: a load reads what stood there when it was ordered."""
         self._queue.append(order)
         if not self._syncing:
             self._begin()
 
     def _begin(self) -> None:
-        if self._failed or not self._queue:
-            return
+        """Do what has queued, up to the next sync."""
+        while self._queue and self.alive and not self._failed:
+            match self._queue[0]:
+                case actions.Persist():
+                    self._write(self._take_persists())
+                    return
+                case actions.LoadEntries() as order:
+                    self._load(order)
+                case actions.DiscardLog(first_index=first_index):
+                    self._discard(first_index)
+            if self._queue:
+                self._queue.popleft()
+
+    def _take_persists(self) -> list[actions.Persist]:
+        batch: list[actions.Persist] = []
+        while self._queue and isinstance(self._queue[0], actions.Persist):
+            batch.append(self._queue[0])
+            self._queue.popleft()
+        return batch
+
+    def _write(self, batch: list[actions.Persist]) -> None:
         world, node = self._world, self._node
         dice = world.dice.stream("sync", node.node_id)
-        batch, self._queue = self._queue, []
         last = batch[-1].write_seq
         self._syncing = True
         for order in batch:
@@ -95,32 +117,19 @@ class LogThread:
             events.PersistFailed(write_seq=write_seq, disk_full=error.disk_full, detail=error.detail)
         )
 
-    def load(self, order: actions.LoadEntries) -> None:
-        """Read entries, a little later."""
-        world = self._world
-        dice = world.dice.stream("load", self._node.node_id)
-        world.timeline.after(
-            1 + dice.exponential(world.options.disk.load_mean_us), lambda: self._loaded(order)
-        )
-
-    def _loaded(self, order: actions.LoadEntries) -> None:
-        if not self.alive:
-            return
+    def _load(self, order: actions.LoadEntries) -> None:
+        world, node = self._world, self._node
         try:
             entries = self._log.load(order.first_index, order.end_index, order.bytes_max)
         except (DiskError, LogCorrupt) as error:
-            self._node.report(
-                events.StorageFailed(
-                    corrupt=isinstance(error, LogCorrupt), disk_full=False, detail=str(error)
-                )
-            )
+            corrupt = isinstance(error, LogCorrupt)
+            node.report(events.StorageFailed(corrupt=corrupt, disk_full=False, detail=str(error)))
             return
-        self._node.report(events.EntriesLoaded(first_index=order.first_index, entries=tuple(entries)))
+        loaded = events.EntriesLoaded(first_index=order.first_index, entries=tuple(entries))
+        delay_us = 1 + world.dice.stream("load", node.node_id).exponential(world.options.disk.load_mean_us)
+        world.timeline.after(delay_us, lambda: node.report(loaded) if self.alive else None)
 
-    def discard(self, first_index: Index) -> None:
-        """Let the log drop whole segments below."""
-        if self._failed:
-            return
+    def _discard(self, first_index: Index) -> None:
         try:
             self._log.discard(first_index)
         except PowerLost:

@@ -35,7 +35,6 @@ from ferrite.sim.log_thread import LogThread
 from ferrite.sim.state_thread import StateThread
 from ferrite.sim.store import SimStore
 from ferrite.sim.summary import summary
-from ferrite.sim.violation import Violation
 from ferrite.sim.world import World
 
 STEPS_AT_ONCE_MAX: Final = 10_000
@@ -286,7 +285,7 @@ class Node:
         size = 1 if self._dice.chance(300_000) else self._dice.between(1, most)
         batch = [self._inbox.popleft() for _ in range(min(size, len(self._inbox)))]
         self._step(batch)
-        if self.replica is not None and self.boot == boot:
+        if self.running and self.boot == boot:
             if self._inbox:
                 self._wake_soon()
             self._arm()
@@ -320,12 +319,8 @@ class Node:
         assert log is not None, "a running node has its threads"
         assert state is not None, "the same"
         match action:
-            case actions.Persist():
-                log.persist(action)
-            case actions.LoadEntries():
-                log.load(action)
-            case actions.DiscardLog(first_index=first_index):
-                log.discard(first_index)
+            case actions.Persist() | actions.LoadEntries() | actions.DiscardLog():
+                log.order(action)
             case actions.Apply():
                 state.apply(action)
             case actions.FlushState():

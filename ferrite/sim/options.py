@@ -103,7 +103,7 @@ class Options:
     nodes: int = 3
     spares: int = 0
     seconds: int = 20
-    settle_seconds: int = 60
+    settle_seconds: int = 120
     """How long after the last fault the cluster may take to converge, in simulated time."""
     batch_events_max: int = 16
     """Events of one step are a random number up to this; 1 is common."""
@@ -183,7 +183,7 @@ def _replica(dice: Stream, seed: int) -> ReplicaConfig:
         append_entries_max=dice.pick((1, 4, 1024)),
         inflight_messages_max=dice.pick((1, 4, 64)),
         apply_entries_max=dice.pick((1, 8, 1024)),
-        snapshot_chunk_bytes=dice.pick((64, 1024, 1 << 16)),
+        snapshot_chunk_bytes=dice.pick((512, 4096, 1 << 16)),
     )
     if not small:
         return config

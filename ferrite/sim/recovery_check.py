@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ferrite.core import Recovered, RecoveredLog
-from ferrite.sim.ghost import Ghost, GhostDisk, GhostLog, apply_to, next_chain
+from ferrite.sim.ghost import GhostDisk, GhostLog, apply_to, next_chain
 
 
-def recovered_problem(ghost: Ghost, disk: GhostDisk, recovered: Recovered) -> str | None:
+def recovered_problem(disk: GhostDisk, recovered: Recovered) -> str | None:
     """Return what contradicts, None when nothing does; the ghost then holds exactly what was recovered.
 
     The recovered `last_write_seq` says which of the writes under way survived: all up to it, nothing after it.

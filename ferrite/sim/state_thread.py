@@ -71,7 +71,7 @@ class StateThread:
 
     def _apply(self, order: actions.Apply) -> None:
         world, node = self._world, self._node
-        if self._dice.chance(world.options.disk.apply_stall_ppm):
+        if not world.healed and self._dice.chance(world.options.disk.apply_stall_ppm):
             world.counters["applies_stalled"] += 1
             world.invariants.applied(node.node_id, 0, stalled=True)
             node.report(events.ApplyStalled(first_index=order.first_index))
@@ -145,7 +145,8 @@ class StateThread:
     def send_snapshot(self, order: actions.SendSnapshot) -> None:
         """Read a piece and send it."""
         data = self._saved.get(order.snapshot.snapshot_id)
-        if data is None or self._dice.chance(self._world.options.disk.snapshot_lost_ppm):
+        lost_ppm = 0 if self._world.healed else self._world.options.disk.snapshot_lost_ppm
+        if data is None or self._dice.chance(lost_ppm):
             self._saved.pop(order.snapshot.snapshot_id, None)
             detail = "the snapshot's file cannot be read any more"
             self._node.report(events.SnapshotLost(snapshot_id=order.snapshot.snapshot_id, detail=detail))

@@ -28,6 +28,8 @@ class World:
     invariants: Invariants
     node_down: Callable[[NodeId], None]
     replica_class: type[Replica] = Replica
+    healed: bool = False
+    """The safety phase is over: stores and snapshot files fail no more."""
     counters: Counter[str] = field(default_factory=Counter)
 
     def note(self, node: NodeId, *what: object) -> None:
