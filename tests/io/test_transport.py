@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -22,7 +24,11 @@ def _rounds(node: Node) -> list[int]:
     return [message.round for _, message in node.got if isinstance(message, messages.Heartbeat)]
 
 
-async def test_messages_reach_the_peer_in_order_with_their_senders_header():
+def _has_two(node: Node) -> bool:
+    return len(node.got) == 2
+
+
+async def test_messages_reach_the_peer_in_order_with_their_senders_header() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -35,7 +41,7 @@ async def test_messages_reach_the_peer_in_order_with_their_senders_header():
     assert one.lost == []
 
 
-async def test_what_is_sent_in_one_turn_of_the_loop_travels_in_one_frame():
+async def test_what_is_sent_in_one_turn_of_the_loop_travels_in_one_frame() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -47,7 +53,7 @@ async def test_what_is_sent_in_one_turn_of_the_loop_travels_in_one_frame():
     assert two.frames == [1, 8]
 
 
-async def test_both_directions_have_a_stream_each():
+async def test_both_directions_have_a_stream_each() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -64,7 +70,7 @@ async def test_both_directions_have_a_stream_each():
         assert counters["transport_bytes_sent"] > 0
 
 
-async def test_three_nodes_talk_to_each_other():
+async def test_three_nodes_talk_to_each_other() -> None:
     nodes = [Node(1), Node(2), Node(3)]
     async with running(*nodes):
         for node in nodes:
@@ -73,12 +79,12 @@ async def test_three_nodes_talk_to_each_other():
             for other in nodes:
                 node.send(other.node_id, beat(node.node_id))  # to itself: nowhere to go, and counted
         for node in nodes:
-            await node.until(lambda node=node: len(node.got) == 2)
+            await node.until(partial(_has_two, node))
             assert sorted(_rounds(node)) == sorted({1, 2, 3} - {node.node_id})
             assert node.transport.counters()["transport_dropped_no_address"] == 1
 
 
-async def test_a_node_without_a_membership_answers_the_one_that_called_it():
+async def test_a_node_without_a_membership_answers_the_one_that_called_it() -> None:
     one, fresh = Node(1), Node(2)
     async with running(one, fresh):
         fresh.send(1, beat(0))  # nobody knows where
@@ -91,7 +97,7 @@ async def test_a_node_without_a_membership_answers_the_one_that_called_it():
     assert _rounds(one) == [2]
 
 
-async def test_the_memberships_address_replaces_the_one_that_a_peer_named():
+async def test_the_memberships_address_replaces_the_one_that_a_peer_named() -> None:
     one, liar, two = Node(1), Node(3), Node(2)
     async with running(one, two, liar):
         # Node 1 names the address of node 3 as its own.
@@ -107,7 +113,7 @@ async def test_the_memberships_address_replaces_the_one_that_a_peer_named():
     assert liar.got == []
 
 
-async def test_a_member_that_moved_is_reached_at_its_new_address():
+async def test_a_member_that_moved_is_reached_at_its_new_address() -> None:
     one, two, moved = Node(1), Node(2), Node(2)
     async with running(one, two, moved):
         one.knows(two)
@@ -122,7 +128,7 @@ async def test_a_member_that_moved_is_reached_at_its_new_address():
         await one.until(lambda: one.transport.counters()["transport_frames_sent"] == 2)
 
 
-async def test_a_node_that_left_can_still_be_told_so():
+async def test_a_node_that_left_can_still_be_told_so() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -137,7 +143,9 @@ async def test_a_node_that_left_can_still_be_told_so():
 # -------------------------------------------------------------------------------------------------------- refusals
 
 
-async def test_a_frame_of_another_cluster_is_refused_and_the_sender_says_why(caplog):
+async def test_a_frame_of_another_cluster_is_refused_and_the_sender_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     one, stranger = Node(1, cluster=bytes(16)), Node(2)
     async with running(one, stranger):
         one.knows(stranger)
@@ -151,7 +159,7 @@ async def test_a_frame_of_another_cluster_is_refused_and_the_sender_says_why(cap
         assert one.lost == [2]
 
 
-async def test_a_frame_for_another_node_is_refused():
+async def test_a_frame_for_another_node_is_refused() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         two.node_id = 7  # a swapped data directory: the address answers, but it is not node 2 any more
@@ -163,7 +171,7 @@ async def test_a_frame_for_another_node_is_refused():
     assert two.got == []
 
 
-async def test_a_node_that_reaches_itself_is_told():
+async def test_a_node_that_reaches_itself_is_told() -> None:
     one = Node(1)
     async with running(one):
         one.transport._learn(NodeId(2), one.addr)
@@ -172,7 +180,7 @@ async def test_a_node_that_reaches_itself_is_told():
         assert "this node itself" in one.transport.peer_status()[0].last_error
 
 
-async def test_a_refusal_ends_when_the_reason_does():
+async def test_a_refusal_ends_when_the_reason_does() -> None:
     one, two = Node(1, cluster=bytes(16)), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -199,9 +207,7 @@ async def _connect_and_send(node: Node, *frames: bytes) -> aio.AioRpcError | Non
     async with aio.insecure_channel(node.addr) as channel:
         connect: Any = channel.stream_unary("/ferrite.raft.RaftService/Connect")
         try:
-            await connect(
-                (raft_pb2.Frame(data=frame).SerializeToString() for frame in frames), timeout=20
-            )
+            await connect((raft_pb2.Frame(data=frame).SerializeToString() for frame in frames), timeout=20)
         except aio.AioRpcError as error:
             return error
     return None
@@ -212,7 +218,7 @@ async def _connect_and_send(node: Node, *frames: bytes) -> aio.AioRpcError | Non
     [b"", b"\x00", b"noise" * 100, _good_frame()[:-1], _good_frame()[:-5] + b"\xff" + _good_frame()[-4:]],
     ids=["empty", "short", "noise", "cut", "flipped"],
 )
-async def test_bytes_that_are_no_frame_end_the_stream_and_are_counted(frame):
+async def test_bytes_that_are_no_frame_end_the_stream_and_are_counted(frame: bytes) -> None:
     two = Node(2)
     async with running(two):
         error = await _connect_and_send(two, _good_frame(), frame, _good_frame())
@@ -222,7 +228,7 @@ async def test_bytes_that_are_no_frame_end_the_stream_and_are_counted(frame):
         assert len(two.got) == 1  # what came before was good, nothing is taken after
 
 
-async def test_a_stream_cannot_change_its_sender():
+async def test_a_stream_cannot_change_its_sender() -> None:
     two = Node(2)
     async with running(two):
         error = await _connect_and_send(two, _good_frame(source=1), _good_frame(source=3))
@@ -232,7 +238,7 @@ async def test_a_stream_cannot_change_its_sender():
         assert len(two.got) == 1
 
 
-async def test_a_frame_over_the_size_limit_ends_the_stream():
+async def test_a_frame_over_the_size_limit_ends_the_stream() -> None:
     two = Node(2)
     async with running(two):
         error = await _connect_and_send(two, bytes(5 * 2**20))
@@ -241,7 +247,7 @@ async def test_a_frame_over_the_size_limit_ends_the_stream():
     assert two.got == []
 
 
-async def test_a_stream_that_ends_in_good_order_gets_a_farewell():
+async def test_a_stream_that_ends_in_good_order_gets_a_farewell() -> None:
     two = Node(2)
     async with running(two):
         assert await _connect_and_send(two, _good_frame(), _good_frame()) is None
@@ -251,7 +257,7 @@ async def test_a_stream_that_ends_in_good_order_gets_a_farewell():
 # -------------------------------------------------------------------------------------------------------- losing and finding
 
 
-async def test_an_end_of_the_stream_is_reported_once_and_the_next_message_connects_again():
+async def test_an_end_of_the_stream_is_reported_once_and_the_next_message_connects_again() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -272,7 +278,7 @@ async def test_an_end_of_the_stream_is_reported_once_and_the_next_message_connec
         assert one.lost[0] == 2
 
 
-async def test_a_peer_that_is_not_there_is_reported_at_each_attempt_and_costs_nothing_in_between():
+async def test_a_peer_that_is_not_there_is_reported_at_each_attempt_and_costs_nothing_in_between() -> None:
     one, two = Node(1), Node(2)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         two.port = probe.getsockname()[1]
@@ -290,7 +296,7 @@ async def test_a_peer_that_is_not_there_is_reported_at_each_attempt_and_costs_no
         assert one.transport.counters()["transport_failures"] == len(one.lost)
 
 
-async def test_a_peer_that_is_heard_from_is_tried_again_at_once():
+async def test_a_peer_that_is_heard_from_is_tried_again_at_once() -> None:
     one, two = Node(1, options=with_options(retry_delay_ms=60_000, retry_delay_ms_max=60_000)), Node(2)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         two.port = probe.getsockname()[1]
@@ -310,7 +316,7 @@ async def test_a_peer_that_is_heard_from_is_tried_again_at_once():
                     await asyncio.sleep(0.01)
 
 
-async def test_a_stream_is_renewed_in_good_order_without_losing_a_message():
+async def test_a_stream_is_renewed_in_good_order_without_losing_a_message() -> None:
     one, two = Node(1, options=with_options(renew_interval_ms=60)), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -320,13 +326,12 @@ async def test_a_stream_is_renewed_in_good_order_without_losing_a_message():
                 one.send(2, beat(sent))
                 sent += 1
                 await asyncio.sleep(0.001)
-            while len(two.got) < sent:
-                await asyncio.sleep(0.01)
+        await two.until(lambda: len(two.got) == sent)
     assert _rounds(two) == list(range(sent))
     assert one.lost == []
 
 
-async def test_closing_sends_what_waits_and_ends_the_peers_streams_without_an_error():
+async def test_closing_sends_what_waits_and_ends_the_peers_streams_without_an_error() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -346,7 +351,7 @@ async def test_closing_sends_what_waits_and_ends_the_peers_streams_without_an_er
 
 
 @contextlib.asynccontextmanager
-async def _silent_peer():
+async def _silent_peer() -> AsyncIterator[Node]:
     """Accepts connections and the stream, and never reads a frame."""
 
     async def never_read(_: object, context: object) -> bytes:
@@ -368,7 +373,7 @@ async def _silent_peer():
         await server.stop(0)
 
 
-async def test_a_peer_that_never_reads_fills_a_bounded_queue_and_is_reported():
+async def test_a_peer_that_never_reads_fills_a_bounded_queue_and_is_reported() -> None:
     limit = 4 * 2**20
     one = Node(1, options=with_options(queue_bytes_max=limit))
     async with running(one), _silent_peer() as silent:
@@ -384,7 +389,7 @@ async def test_a_peer_that_never_reads_fills_a_bounded_queue_and_is_reported():
         assert status.counters.bytes_sent < 2 * 2**20
 
 
-async def test_a_peer_that_takes_nothing_for_too_long_is_given_up():
+async def test_a_peer_that_takes_nothing_for_too_long_is_given_up() -> None:
     one = Node(1, options=with_options(stall_timeout_ms=150))
     async with running(one), _silent_peer() as silent:
         one.knows(silent)
@@ -395,7 +400,7 @@ async def test_a_peer_that_takes_nothing_for_too_long_is_given_up():
         assert one.transport.peer_status()[0].waiting_messages == 0
 
 
-async def test_heartbeats_overtake_what_waits_of_a_snapshot():
+async def test_heartbeats_overtake_what_waits_of_a_snapshot() -> None:
     one, two = Node(1), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -407,7 +412,7 @@ async def test_heartbeats_overtake_what_waits_of_a_snapshot():
     assert offsets == sorted(offsets)
 
 
-async def test_a_message_that_fits_no_frame_is_dropped_and_reported():
+async def test_a_message_that_fits_no_frame_is_dropped_and_reported() -> None:
     one, two = Node(1, options=with_options(message_bytes_max=2 * 2**20)), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -419,7 +424,7 @@ async def test_a_message_that_fits_no_frame_is_dropped_and_reported():
     assert _rounds(two) == [1]
 
 
-async def test_compressed_streams_carry_the_same_frames():
+async def test_compressed_streams_carry_the_same_frames() -> None:
     one, two = Node(1, options=with_options(compression=True)), Node(2)
     async with running(one, two):
         one.knows(two)
@@ -428,7 +433,7 @@ async def test_compressed_streams_carry_the_same_frames():
     assert _rounds(two) == [5]
 
 
-def test_the_lanes_of_an_outbox_are_bounded_apart():
+def test_the_lanes_of_an_outbox_are_bounded_apart() -> None:
     outbox = Outbox(bytes_max=10_000, messages_max=3)
     assert outbox.put(chunk(20_000))  # alone: it may pass, or it never would
     assert not outbox.put(chunk(1))
@@ -438,7 +443,7 @@ def test_the_lanes_of_an_outbox_are_bounded_apart():
     assert (len(outbox), outbox.bulk_bytes) == (0, 0)
 
 
-def test_an_outbox_cuts_frames_at_the_target():
+def test_an_outbox_cuts_frames_at_the_target() -> None:
     outbox = Outbox(bytes_max=10**6, messages_max=100)
     for number in range(5):
         outbox.put(chunk(400, number))
@@ -448,7 +453,7 @@ def test_an_outbox_cuts_frames_at_the_target():
     assert (len(outbox), outbox.bulk_bytes) == (0, 0)
 
 
-def test_the_same_thing_is_said_once_a_minute():
+def test_the_same_thing_is_said_once_a_minute() -> None:
     now = [0.0]
     quiet = Quiet(lambda: now[0])
     said = []
@@ -459,7 +464,7 @@ def test_the_same_thing_is_said_once_a_minute():
     assert quiet.may_speak("b")
 
 
-def test_the_configuration_sets_the_options():
+def test_the_configuration_sets_the_options() -> None:
     config = make_config(
         network__connect_timeout=123, network__retry_delay=45, network__keep_alive_interval=6000
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -212,6 +212,13 @@ class FakeRequestPath:
         )
 
 
+async def eventually(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens elsewhere and has no event to offer
+            await asyncio.sleep(0.005)
+
+
 class NoFrames:
     """A node without a transport."""
 
@@ -251,11 +258,12 @@ class Served:
 async def serving(
     config: Config | None = None,
     *,
+    path: FakeRequestPath | None = None,
     receiver: FrameReceiver | None = None,
     channel_options: Iterable[tuple[str, int]] = (),
 ) -> AsyncIterator[Served]:
     """Run a server for a block."""
-    path = FakeRequestPath()
+    path = path or FakeRequestPath()
     raft = RaftHandlers(receiver or NoFrames(), lambda: IDENTITY)
     server = GrpcServer(path, config or make_config(), raft)
     port = await server.start(0)
@@ -270,9 +278,13 @@ async def serving(
 _Answer = TypeVar("_Answer", bound=ProtoMessage)
 
 
-async def call(served: Served, rpc: str, request: ProtoMessage, answer: type[_Answer], **options: Any) -> _Answer:
+async def call(
+    served: Served, rpc: str, request: ProtoMessage, answer: type[_Answer], **options: Any
+) -> _Answer:
     """Call `KvService/Set` and the like."""
-    package = {"KvService": "kv", "ManagementService": "management", "RaftService": "raft"}[rpc.split("/")[0]]
+    package = {"KvService": "kv", "ManagementService": "management", "RaftService": "raft"}[
+        rpc.split("/", maxsplit=1)[0]
+    ]
     data = await served.raw(f"/ferrite.{package}.{rpc}", request.SerializeToString(), **options)
     return answer.FromString(data)
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "ferrite" / "io" / "grpc" / "pb"
 
 
-def test_the_committed_modules_are_what_the_generator_writes(tmp_path):
+def test_the_committed_modules_are_what_the_generator_writes(tmp_path: Path) -> None:
     if importlib.util.find_spec("grpc_tools") is None:
         pytest.skip("grpcio-tools is not installed (scripts/setup-venv.sh --dev)")
     subprocess.run(
@@ -27,7 +27,7 @@ def test_the_committed_modules_are_what_the_generator_writes(tmp_path):
         assert text == committed[name], f"{name} differs: run scripts/generate-proto.sh"
 
 
-def test_every_proto_file_has_its_module():
+def test_every_proto_file_has_its_module() -> None:
     assert {path.stem for path in (ROOT / "proto").glob("*.proto")} == {
         path.stem.removesuffix("_pb2") for path in COMMITTED.glob("*_pb2.py")
     }

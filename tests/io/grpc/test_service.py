@@ -8,17 +8,24 @@ from ferrite.io.grpc.service import snake_case
 from tests.io.grpc.fakes import IDENTITY, FakeRequestPath, NoFrames, make_config
 
 
-def test_handlers_know_nothing_of_grpcio():
-    program = "import sys, ferrite.io.grpc.handlers; print([m for m in sys.modules if m.split('.')[0] == 'grpc'])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+def test_handlers_know_nothing_of_grpcio() -> None:
+    program = (
+        "import sys, ferrite.io.grpc.handlers; print([m for m in sys.modules if m.split('.')[0] == 'grpc'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.strip() == "[]"
 
 
-def test_the_methods_are_those_of_the_contract():
+def test_the_methods_are_those_of_the_contract() -> None:
     client = client_methods(FakeRequestPath(), make_config())
     peer = peer_methods(RaftHandlers(NoFrames(), lambda: IDENTITY))
     assert [method.path for method in (*client, *peer)] == [
-        *(f"/ferrite.kv.KvService/{rpc}" for rpc in ("Set", "Get", "Delete", "BatchSet", "ListKeys", "Exists")),
+        *(
+            f"/ferrite.kv.KvService/{rpc}"
+            for rpc in ("Set", "Get", "Delete", "BatchSet", "ListKeys", "Exists")
+        ),
         *(
             f"/ferrite.management.ManagementService/{rpc}"
             for rpc in (
@@ -34,8 +41,14 @@ def test_the_methods_are_those_of_the_contract():
         "/ferrite.raft.RaftService/Connect",
         "/ferrite.raft.RaftService/Identify",
     ]
-    assert [method.path for method in peer if method.client_streaming] == ["/ferrite.raft.RaftService/Connect"]
+    assert [method.path for method in peer if method.client_streaming] == [
+        "/ferrite.raft.RaftService/Connect"
+    ]
 
 
-def test_rpc_names_become_method_names():
-    assert [snake_case(name) for name in ("Set", "BatchSet", "GetMetrics")] == ["set", "batch_set", "get_metrics"]
+def test_rpc_names_become_method_names() -> None:
+    assert [snake_case(name) for name in ("Set", "BatchSet", "GetMetrics")] == [
+        "set",
+        "batch_set",
+        "get_metrics",
+    ]

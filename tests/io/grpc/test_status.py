@@ -41,19 +41,19 @@ _EXPECTED = {
 _MAYBE_APPLIED = {"unknown_outcome", "internal", "session_expired", "request_forgotten"}
 
 
-def test_every_code_of_the_core_and_of_apply_has_a_status():
+def test_every_code_of_the_core_and_of_apply_has_a_status() -> None:
     codes = {code.value for code in RefusalCode} | {code.name.lower() for code in CommandErrorCode}
     assert codes | {"unknown_outcome", "internal"} == set(STATUS_OF_CODE)
     assert {code: found.name for code, found in STATUS_OF_CODE.items()} == _EXPECTED
 
 
-def test_both_doors_agree_on_what_is_certain():
+def test_both_doors_agree_on_what_is_certain() -> None:
     assert {code for code in STATUS_OF_CODE if not status.certainly_not_applied(code)} == _MAYBE_APPLIED
     for code in set(STATUS_OF_CODE) & set(PROBLEM_KINDS):
         assert PROBLEM_KINDS[code].certainly_not_applied == status.certainly_not_applied(code), code
 
 
-def test_status_codes_have_grpcs_names_and_numbers():
+def test_status_codes_have_grpcs_names_and_numbers() -> None:
     assert {code.name: int(code) for code in StatusCode} == {
         code.name: code.value[0] for code in grpc.StatusCode
     }
@@ -68,7 +68,7 @@ def _error_of(code: str) -> RequestError:
     return CommandRejected(code, "why", **leader)  # type: ignore[arg-type]  # as above
 
 
-async def test_a_client_sees_status_reason_certainty_and_leader_of_every_code():
+async def test_a_client_sees_status_reason_certainty_and_leader_of_every_code() -> None:
     async with serving() as served:
         for code, name in _EXPECTED.items():
             served.path.error = _error_of(code)
@@ -85,7 +85,7 @@ async def test_a_client_sees_status_reason_certainty_and_leader_of_every_code():
             assert (seen.retry_ms > 0) == (code == "overloaded")
 
 
-async def test_the_nodes_own_advice_when_to_try_again_is_passed_on():
+async def test_the_nodes_own_advice_when_to_try_again_is_passed_on() -> None:
     async with serving() as served:
         served.path.error = RequestRefused("overloaded", "queue full", retry_after_ms=750)
         async with refusal() as found:
@@ -103,7 +103,9 @@ async def test_the_nodes_own_advice_when_to_try_again_is_passed_on():
         (RequestError, "INTERNAL", "true"),
     ],
 )
-async def test_a_code_of_a_later_version_still_tells_what_is_certain(kind, name, certain):
+async def test_a_code_of_a_later_version_still_tells_what_is_certain(
+    kind: type[RequestError], name: str, certain: str
+) -> None:
     error = status.of_request_error(kind("from_the_future", "why"))
     assert error.code.name == name
     async with serving() as served:
@@ -113,7 +115,7 @@ async def test_a_code_of_a_later_version_still_tells_what_is_certain(kind, name,
     assert (found[0].reason, found[0].metadata["certainly_not_applied"]) == ("from_the_future", certain)
 
 
-async def test_an_unexpected_error_is_internal_and_leaks_nothing():
+async def test_an_unexpected_error_is_internal_and_leaks_nothing() -> None:
     async with serving() as served:
         served.path.error = ZeroDivisionError("secret of /some/path")
         async with refusal() as found:
@@ -127,7 +129,7 @@ async def test_an_unexpected_error_is_internal_and_leaks_nothing():
         assert answer.revision == 1
 
 
-async def test_a_long_message_is_cut_rather_than_lost_with_its_trailers():
+async def test_a_long_message_is_cut_rather_than_lost_with_its_trailers() -> None:
     async with serving() as served:
         served.path.error = RequestRefused("not_leader", "x" * 100_000)
         async with refusal() as found:
