@@ -189,8 +189,8 @@ def _next_boot(path: str, directory: int, node_id: int) -> Identity:
         before = Identity(node_id=NodeId(node_id), instance=uuid4().bytes, boot=0)
     if before.node_id != node_id:
         raise WrongIdentity(
-            f"data directory {path} belongs to node {before.node_id}, the configuration says node {node_id}: correct the node id, "
-            f"or give node {node_id} its own data directory"
+            f"data directory {path} belongs to node {before.node_id}, the configuration says node {node_id}: correct the node "
+            f"id, or give node {node_id} its own data directory"
         )
     identity = Identity(node_id=before.node_id, instance=before.instance, boot=before.boot + 1)
     _write_identity(directory, identity)

@@ -97,7 +97,11 @@ def read_log(files: Files, identity: Identity | None, group_id: int, tail_bytes_
             raise LogCorrupt(
                 f"segment file {segment_name(expected)} is missing; the log reaches to {segment_name(newest)}"
             )
-    return _read_segments(files, names, numbers, owner, mark, foreign, tail_bytes_max)
+    found = _read_segments(files, names, numbers, owner, mark, foreign, tail_bytes_max)
+    if found.log.last_write_seq == 0:
+        # The crash came within the first write of all: the cluster it named was never adopted.
+        return Found(names=names, report=OpenReport(foreign_files=foreign))
+    return found
 
 
 def _read_segments(

@@ -106,8 +106,9 @@ class LogStore:
         if SPARE in found.names:
             self._files.remove(SPARE)
         if not found.segments:
-            if MARK in found.names:
-                self._files.remove(MARK)
+            for name in (segment_name(1), MARK):
+                if name in found.names:
+                    self._files.remove(name)
             return
         if found.report.cut is not None:
             copy = keep_and_clear(self._files, found.report.cut, found.log.last_write_seq, found.names)
