@@ -81,6 +81,11 @@ class RaftLog:
         end = self._run_starts[place + 1] if place + 1 < len(self._run_starts) else self.last_index + 1
         return Index(end - 1)
 
+    @property
+    def cached_from(self) -> Index:
+        """Entries from here on are in memory; those below are on disk and must be loaded."""
+        return self._cache_first
+
     def is_up_to_date(self, last_log_index: int, last_log_term: int) -> bool:
         """Is a log that ends so at least as up-to-date as ours? Raft 5.4.1: the later term wins, then the longer log."""
         return (last_log_term, last_log_index) >= (self.last_term, self.last_index)

@@ -114,7 +114,8 @@ def _send_append(raft: Raft, peer: NodeId, progress: Progress, entries: tuple[En
 
 def order_load(raft: Raft, first_index: Index, end_index: int) -> None:
     """Ask for entries whose payloads are no longer in memory; one load at a time serves whoever needs it first."""
-    raft.load_wanted = raft.load_wanted or (first_index, Index(end_index))
+    # What is in memory need not be loaded, and may not even be on disk yet.
+    raft.load_wanted = raft.load_wanted or (first_index, Index(min(end_index, raft.log.cached_from)))
 
 
 def on_append_entries_response(raft: Raft, header: Header, message: AppendEntriesResponse) -> None:
