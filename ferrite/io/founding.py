@@ -16,7 +16,6 @@ from ferrite.io.identify import IdentifyFailed
 from ferrite.io.node_identity import NodeIdentity
 from ferrite.io.request_path import MemberAddress, RequestRefused
 
-
 Identify = Callable[[str], Awaitable[NodeIdentity]]
 """Asks an address (HTTP or gRPC) who is there. Raises `IdentifyFailed`."""
 
@@ -98,7 +97,7 @@ class Founding:
         expected = self._config.cluster.expected_size
         if expected and voters != expected:
             raise _invalid(
-                f"{voters} voters, but cluster.expected_size says {expected}. Name {expected} voting members, or correct the setting"
+                f"{voters} voters, but cluster.expected_size says {expected}. Name {expected} voters, or correct the setting"
             )
         if not voters:
             raise _invalid("nobody of these votes. At least one member must")
@@ -122,9 +121,7 @@ class Founding:
         try:
             presence = await self._identify(address)
         except IdentifyFailed as error:
-            raise _invalid(
-                f"node {named.node_id} does not answer: {error}"
-            ) from error
+            raise _invalid(f"node {named.node_id} does not answer: {error}") from error
         if presence.node_id != named.node_id:
             raise _invalid(
                 f"{address} is node {presence.node_id}, not node {named.node_id}. Correct the id or the address"

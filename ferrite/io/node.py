@@ -1,8 +1,8 @@
 """The host loop around the pure replica: facts in, one step, orders performed (contract, section 1).
 
 Events are queued by plain callbacks and drained once per turn of the event loop, so that whatever arrived together is decided
-together: N proposals of a turn cost one Persist and one frame per peer, without a clock. Everything here runs on the loop's thread
-but `post_threadsafe`. Nothing here decides: an action is performed in the order given and its report is queued again.
+together: N proposals of a turn cost one Persist and one frame per peer, without a clock. Everything here runs on the loop's
+thread but `post_threadsafe`. Nothing here decides: an action is performed in the order given and its report is queued again.
 
 Requests are a plain dictionary of futures: no task and no timer for each; their deadlines are the core's.
 """
@@ -29,7 +29,7 @@ from ferrite.core import (
     events,
     messages,
 )
-from ferrite.core.kv import Query, QueryResult
+from ferrite.core.kv import Query, QueryResult, SnapshotInvalid
 from ferrite.io.background import Background
 from ferrite.io.organs import Organs
 from ferrite.io.state_store import StoreStalled
@@ -277,10 +277,10 @@ class Node:
         self._to.log.persist(order)
 
     def _load_entries(self, order: actions.LoadEntries) -> None:
-        self._to.log.load(order)
+        self._to.log.load(order.first_index, order.end_index, order.bytes_max)
 
     def _discard_log(self, order: actions.DiscardLog) -> None:
-        self._to.log.discard(order)
+        self._to.log.discard(order.first_index)
 
     def _apply(self, order: actions.Apply) -> None:
         try:
@@ -316,23 +316,27 @@ class Node:
         )
 
     def _save_snapshot(self, _order: actions.SaveSnapshot) -> None:
-        snapshots = self._to.snapshots
-        self._background.save.submit(
-            lambda: events.SnapshotSaved(snapshot=snapshots.save()),
-            lambda error: events.SnapshotLost(snapshot_id=b"", detail=f"could not be built: {error}"),
-        )
+        def lost(error: Exception) -> events.Event:
+            return events.SnapshotLost(snapshot_id=b"", detail=f"could not be built: {error}")
+
+        try:
+            save = self._to.snapshots.begin_save(self.replica.status().cluster_id)
+        except Exception as error:  # noqa: BLE001 - RocksDB raises bare exceptions; each means that there is no snapshot
+            self._queue.append(lost(error))
+        else:
+            self._background.save.submit(lambda: events.SnapshotSaved(snapshot=save()), lost)
 
     def _send_snapshot(self, order: actions.SendSnapshot) -> None:
         snapshots, transport = self._to.snapshots, self._to.transport
 
         def job() -> None:
-            data = snapshots.read_chunk(order.snapshot, order.offset, order.length_max)
+            data, done = snapshots.read_chunk(order.snapshot, order.offset, order.length_max)
             message = messages.InstallSnapshot(
                 term=order.term,
                 snapshot=order.snapshot,
                 offset=order.offset,
                 data=data,
-                done=order.offset + len(data) >= order.snapshot.size_bytes,
+                done=done,
             )
             self._loop.call_soon_threadsafe(transport.send, order.to, (message,))
 
@@ -349,13 +353,15 @@ class Node:
         )
 
     def _install_snapshot(self, order: actions.InstallSnapshot) -> None:
-        snapshots = self._to.snapshots
+        snapshots, cluster_id = self._to.snapshots, self.replica.status().cluster_id
+        snapshot_id = order.snapshot.snapshot_id
 
         def job() -> events.Event:
-            refused = snapshots.install(order.snapshot)
-            return events.SnapshotInstalled(
-                snapshot_id=order.snapshot.snapshot_id, installed=refused is None, detail=refused or ""
-            )
+            try:
+                state = snapshots.install(order.snapshot, cluster_id)
+            except SnapshotInvalid as error:
+                return events.SnapshotInstalled(snapshot_id=snapshot_id, installed=False, detail=str(error))
+            return events.SnapshotInstalled(snapshot_id=snapshot_id, installed=True, state=state)
 
         self._background.state.submit(job, lambda error: storage_failed("snapshot install", error))
 

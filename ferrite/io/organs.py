@@ -9,7 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ferrite.core import Entry, Index, Membership, NodeId, RequestId, SnapshotMeta, actions, events, messages
+from ferrite.core import (
+    Entry,
+    Index,
+    Membership,
+    NodeId,
+    RecoveredState,
+    RequestId,
+    SnapshotMeta,
+    actions,
+    events,
+    messages,
+)
 from ferrite.core.kv import Query, QueryResult
 
 PostEvents = Callable[[list[events.Event]], None]
@@ -19,13 +30,13 @@ PostEvents = Callable[[list[events.Event]], None]
 class LogOrgan(Protocol):
     """The Raft log behind its thread: nothing here waits for the disk; what happened comes back as events."""
 
-    def persist(self, action: actions.Persist) -> None: ...
+    def persist(self, persist: actions.Persist) -> None: ...
 
-    def load(self, action: actions.LoadEntries) -> None: ...
+    def load(self, first_index: int, end_index: int, bytes_max: int) -> None: ...
 
-    def discard(self, action: actions.DiscardLog) -> None: ...
+    def discard(self, first_index: int) -> None: ...
 
-    def note_commit(self, commit_index: Index) -> None: ...
+    def note_commit(self, commit_index: int) -> None: ...
 
 
 class StateOrgan(Protocol):
@@ -41,16 +52,20 @@ class StateOrgan(Protocol):
 
 
 class SnapshotOrgan(Protocol):
-    """Snapshot files. Everything runs on a worker thread, `store_chunk` and `install` in the order given."""
+    """Snapshots of the state. All but `begin_save` runs on worker threads, `store_chunk` and `install` in the order given."""
 
-    def save(self) -> SnapshotMeta: ...
+    def begin_save(self, cluster_id: bytes) -> Callable[[], SnapshotMeta]:
+        """Pin the state as it is now; what is returned builds the snapshot, on a worker thread."""
+        ...
 
-    def read_chunk(self, snapshot: SnapshotMeta, offset: int, length_max: int) -> bytes: ...
+    def read_chunk(self, snapshot: SnapshotMeta, offset: int, length_max: int) -> tuple[bytes, bool]:
+        """Return the piece, and whether it is the last."""
+        ...
 
     def store_chunk(self, snapshot: SnapshotMeta, offset: int, data: bytes) -> None: ...
 
-    def install(self, snapshot: SnapshotMeta) -> str | None:
-        """Verify and put in force, durably. Returns None, or why it did not verify (then nothing changed)."""
+    def install(self, snapshot: SnapshotMeta, cluster_id: bytes) -> RecoveredState:
+        """Verify and put in force, durably. Raises `SnapshotInvalid`: it does not verify, and nothing changed."""
         ...
 
 

@@ -22,7 +22,7 @@ from ferrite.core import (
     actions,
     events,
 )
-from ferrite.core.kv import CommandFailed, CommandResult, Operation, Query, Session, encode_command
+from ferrite.core.kv import CommandFailed, CommandResult, Exists, Operation, Query, Session, encode_command
 from ferrite.io.config import Config
 from ferrite.io.founding import Founding, Identify
 from ferrite.io.node import Node, Outcome, Served, now_us
@@ -130,7 +130,7 @@ class NodeRequests:
         outcome = await self._node.ask(request, event)
         if not isinstance(outcome, actions.Reply):
             raise self._error(outcome)
-        await self._leader_known(deadline_us)
+        await self._serves(deadline_us)
         return self._view.status()
 
     async def add_learner(self, member: MemberAddress, *, timeout_ms: int | None = None) -> int:
@@ -183,6 +183,20 @@ class NodeRequests:
             )
             raise self._refused(RefusalCode.NOT_LEADER, detail, NodeId(leader.node_id))
 
+    async def _serves(self, deadline_us: int) -> None:
+        """Wait for the first leader and for its first commit: from then on the cluster survives the loss of this node.
+
+        A linearizable read is answered only by a leader that has committed in its term.
+        """
+        try:
+            await self._leader_known(deadline_us)
+            await self.read(Exists(key=b"0"), timeout_ms=max(1, (deadline_us - now_us()) // 1000))
+        except (TimeoutError, RequestRefused):
+            raise OutcomeUnknown(
+                "unknown_outcome",
+                "the cluster was made, but does not serve yet. Do not repeat /init: look at /health of its members",
+            ) from None
+
     async def _leader_known(self, deadline_us: int) -> None:
         """Wait for the first Announce with a leader. Once in a cluster's life, so a timer of its own is no waste."""
         if self._leader.node_id:
@@ -197,11 +211,6 @@ class NodeRequests:
         try:
             async with asyncio.timeout(max(0, deadline_us - now_us()) / 1_000_000):
                 await known
-        except TimeoutError:
-            raise OutcomeUnknown(
-                "unknown_outcome",
-                "the cluster was made, but no leader was elected in time. Do not send /init again: look at /health of its members",
-            ) from None
         finally:
             unlisten()
 

@@ -31,7 +31,9 @@ def is_corrupt(error: BaseException) -> bool:
 def storage_failed(what: str, error: BaseException) -> events.StorageFailed:
     """Return the event for an error while doing `what`."""
     return events.StorageFailed(
-        corrupt=is_corrupt(error), disk_full=is_disk_full(error), detail=f"{what}: {str(error) or repr(error)}"
+        corrupt=is_corrupt(error),
+        disk_full=is_disk_full(error),
+        detail=f"{what}: {str(error) or repr(error)}",
     )
 
 

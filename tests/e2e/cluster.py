@@ -58,7 +58,9 @@ def free_port() -> int:
     raise NotInTime(f"no free port found in {PORTS}")
 
 
-def wait_for(what: str, probe: Callable[[], _T | None], timeout_s: float, story: Callable[[], str] = str) -> _T:
+def wait_for(
+    what: str, probe: Callable[[], _T | None], timeout_s: float, story: Callable[[], str] = str
+) -> _T:
     """Return the first value of `probe` that is neither None nor False. Raises `NotInTime` with `what` and the story."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -162,7 +164,9 @@ class Node:
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise NotInTime(f"node {self.node_id} still runs after {timeout_s:g} s\n{self.log_tail()}") from None
+            raise NotInTime(
+                f"node {self.node_id} still runs after {timeout_s:g} s\n{self.log_tail()}"
+            ) from None
 
     def log_tail(self) -> str:
         """Return the last lines of what the node said."""
@@ -234,7 +238,9 @@ class Cluster:
     def new_node(self) -> Node:
         """Return a further node, not started, with the next id."""
         node_id = max(self.nodes, default=0) + 1
-        node = Node(node_id=node_id, directory=self.directory / f"node{node_id}", settings=dict(self.settings))
+        node = Node(
+            node_id=node_id, directory=self.directory / f"node{node_id}", settings=dict(self.settings)
+        )
         self.nodes[node_id] = node
         return node
 

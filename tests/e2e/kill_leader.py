@@ -1,8 +1,8 @@
-"""Kill the leader again and again under load; no acknowledged write may be lost or applied twice. `scripts/test-cluster.sh` runs this.
+"""Kill the leader again and again under load; no acknowledged write may be lost or applied twice (scripts/test-cluster.sh).
 
-Three real processes, clients over HTTP and gRPC on all of them. The leader is killed with SIGKILL `--kills` times and restarted each
-time. Each kill is timed to the first acknowledged write that began after it. At the end every acknowledged write is looked for on
-every node: in its own state, and by a linearizable read.
+Three real processes, clients over HTTP and gRPC on all of them. The leader is killed with SIGKILL `--kills` times and restarted
+each time. Each kill is timed to the first acknowledged write that began after it. At the end every acknowledged write is looked
+for on every node: in its own state, and by a linearizable read.
 """
 
 from __future__ import annotations
@@ -74,7 +74,10 @@ class Report:
     def as_text(self) -> str:
         figures = [
             ("leader killed", f"{self.kills} times in {self.seconds:.0f} s"),
-            ("acknowledged writes", f"{self.acknowledged} ({self.acknowledged / max(self.seconds, 0.001):.0f}/s)"),
+            (
+                "acknowledged writes",
+                f"{self.acknowledged} ({self.acknowledged / max(self.seconds, 0.001):.0f}/s)",
+            ),
             ("repeated until acknowledged", str(self.retried)),
             ("outcome unknown at the end", str(self.unknown)),
             ("first write after a kill", f"median {self.median_s:.2f} s, worst {self.worst_s:.2f} s"),
@@ -92,7 +95,9 @@ class Report:
 Progress = Callable[[int, str], None]
 
 
-def torture(cluster: Cluster, *, kills: int, clients: int, seconds: float = 0.0, progress: Progress) -> Report:
+def torture(
+    cluster: Cluster, *, kills: int, clients: int, seconds: float = 0.0, progress: Progress
+) -> Report:
     """Run the whole thing on a cluster that was not started yet. Raises `NotInTime` when it does not recover."""
     progress(0, "starting three nodes")
     cluster.start()
@@ -157,9 +162,13 @@ def _verify(report: Report, ledger: Ledger, cluster: Cluster) -> None:
             report.checks[name] = faults(ledger, held)
     report.checks["writes were acknowledged"] = [] if report.acknowledged else ["none at all"]
     if report.gaps_s:
-        median = f"first write after a kill: median at most {MEDIAN_MAX_S:g} s, worst at most {WORST_MAX_S:g} s"
+        median = (
+            f"first write after a kill: median at most {MEDIAN_MAX_S:g} s, worst at most {WORST_MAX_S:g} s"
+        )
         late = report.median_s > MEDIAN_MAX_S or report.worst_s > WORST_MAX_S
-        report.checks[median] = [f"median {report.median_s:.2f} s, worst {report.worst_s:.2f} s"] if late else []
+        report.checks[median] = (
+            [f"median {report.median_s:.2f} s, worst {report.worst_s:.2f} s"] if late else []
+        )
 
 
 def _bar(total: int) -> Progress:
@@ -169,17 +178,31 @@ def _bar(total: int) -> Progress:
 
     def show(done: int, what: str) -> None:
         filled = 30 * done // max(total, 1)
-        print(f"\r\033[K[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {what}", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r\033[K[{'#' * filled}{'.' * (30 - filled)}] {done}/{total} {what}",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
 
     return show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 when everything passed."""
-    parser = argparse.ArgumentParser(prog="scripts/test-cluster.sh", description="Kill the leader of a real cluster under load.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/test-cluster.sh", description="Kill the leader of a real cluster under load."
+    )
     parser.add_argument("--kills", type=int, default=20, help="how often the leader is killed (20)")
-    parser.add_argument("--clients", type=int, default=16, help="concurrent clients, half HTTP, half gRPC (16)")
-    parser.add_argument("--seconds", type=float, default=0.0, help="spread the kills over this time at least (0: as fast as it recovers)")
+    parser.add_argument(
+        "--clients", type=int, default=16, help="concurrent clients, half HTTP, half gRPC (16)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=0.0,
+        help="spread the kills over this time at least (0: as fast as it recovers)",
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the nodes' directories")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
 """Concurrent clients against real nodes, and the ledger of what was acknowledged.
 
-Every client runs one write after the other in its own thread's event loop, half of them over HTTP and half over gRPC, each on every
-node in turn. A write carries a session pair and is repeated, at whatever node, until it is acknowledged; only when that takes longer
-than `GIVE_UP_S` is it recorded as unknown. Writes alternate between keys that occur once and a key of the client's own that it
+Every client does one write after the other, half of the clients over HTTP and half over gRPC, each on every node in turn. A write
+carries a session pair and is repeated, at whatever node, until it is acknowledged; only when that takes longer than `GIVE_UP_S`
+is it recorded as unknown. Writes alternate between keys that occur once and a key of the client's own that it
 overwrites, so that a loss shows as a missing key and a second application as a version that is too high.
 """
 
@@ -98,7 +98,9 @@ class HttpDoor:
                 if answer.status == 200:
                     revision: int = found["revision"]
                     return revision
-                raise Refused(f"HTTP {answer.status} {found}", permanent=answer.status in (400, 404, 409, 500))
+                raise Refused(
+                    f"HTTP {answer.status} {found}", permanent=answer.status in (400, 404, 409, 500)
+                )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Refused(repr(error)) from error
 
@@ -123,7 +125,9 @@ class GrpcDoor:
         channel = self._channels.get(node.node_id)
         if channel is None:
             options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
-            channel = self._channels[node.node_id] = grpc.aio.insecure_channel(node.grpc_addr, options=options)
+            channel = self._channels[node.node_id] = grpc.aio.insecure_channel(
+                node.grpc_addr, options=options
+            )
         return channel
 
     async def set(self, node: Node, key: str, value: str, client_id: str, request_id: int) -> int:
@@ -182,7 +186,9 @@ class Load:
     async def _run(self) -> None:
         doors: list[Door] = [HttpDoor(), GrpcDoor()]
         try:
-            await asyncio.gather(*(self._client(number, doors[number % 2]) for number in range(self._clients)))
+            await asyncio.gather(
+                *(self._client(number, doors[number % 2]) for number in range(self._clients))
+            )
         finally:
             for door in doors:
                 await door.close()
@@ -233,9 +239,7 @@ class Held:
 
 def read_all(node: Node, prefix: str, *, linearizable: bool) -> dict[str, Held]:
     """Return every key with this prefix as `node` answers it, page by page over gRPC."""
-    consistency = (
-        kv_pb2.CONSISTENCY_LINEARIZABLE if linearizable else kv_pb2.CONSISTENCY_SERIALIZABLE
-    )
+    consistency = kv_pb2.CONSISTENCY_LINEARIZABLE if linearizable else kv_pb2.CONSISTENCY_SERIALIZABLE
     found: dict[str, Held] = {}
     with grpc.insecure_channel(node.grpc_addr) as channel:
         call = channel.unary_unary(
@@ -307,8 +311,14 @@ def _own_key_faults(ledger: Ledger, held: dict[str, Held]) -> list[str]:
             found += [f"MISSING {key}, written {len(sure)} times"] if sure else []
             continue
         if not len(sure) <= there.version <= len(sure) + unsure:
-            found.append(f"TWICE OR LOST {key}: version {there.version}, {len(sure)} acknowledged, {unsure} unknown")
+            found.append(
+                f"TWICE OR LOST {key}: version {there.version}, {len(sure)} acknowledged, {unsure} unknown"
+            )
         last = max(sure, key=lambda write: write.revision, default=None)
-        if last is not None and not unsure and (there.value, there.mod_revision) != (last.value, last.revision):
+        if (
+            last is not None
+            and not unsure
+            and (there.value, there.mod_revision) != (last.value, last.revision)
+        ):
             found.append(f"WRONG {key}: {there}, the last acknowledged was {last}")
     return found

@@ -53,7 +53,9 @@ def test_a_cluster_grows_from_1_to_3_to_5_and_shrinks_to_3_without_its_leader_un
         change(cluster, [1, 2, 3, 4, 5])
         leader = cluster.leader()
         other = next(node for node in cluster.nodes.values() if node is not leader)
-        staying = sorted(node_id for node_id in cluster.nodes if node_id not in (leader.node_id, other.node_id))
+        staying = sorted(
+            node_id for node_id in cluster.nodes if node_id not in (leader.node_id, other.node_id)
+        )
         at_leader(cluster, "/change-membership", staying)
         wait_for("another leader", lambda: cluster.leader() is not leader, 10, cluster.story)
         leave(cluster, load, [leader, other])

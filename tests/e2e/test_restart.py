@@ -10,21 +10,29 @@ COMPACTING = {
 
 
 def first_indexes(cluster: Cluster) -> list[int]:
-    return [metrics["first_log_index"] for node in cluster.running() if (metrics := node.metrics()) is not None]
+    return [
+        metrics["first_log_index"] for node in cluster.running() if (metrics := node.metrics()) is not None
+    ]
 
 
-def test_data_membership_and_applied_index_survive_a_restart_after_two_compactions(make_cluster: MakeCluster) -> None:
+def wait_cut(cluster: Cluster) -> None:
+    before = first_indexes(cluster)
+
+    def cut() -> bool:
+        now = first_indexes(cluster)
+        return len(now) == len(before) and all(new > old for new, old in zip(now, before, strict=True))
+
+    wait_for("every node cuts its log", cut, 30, cluster.story)
+
+
+def test_data_membership_and_applied_index_survive_a_restart_after_two_compactions(
+    make_cluster: MakeCluster,
+) -> None:
     cluster = make_cluster(3, **COMPACTING).start()
+    cuts: list[int] = []
     with Load(list(cluster.nodes.values()), clients=4) as load:
-        cuts: list[int] = []
         for _ in range(2):
-            before = first_indexes(cluster)
-            wait_for(
-                "every node cuts its log",
-                lambda before=before: all(now > then for now, then in zip(first_indexes(cluster), before, strict=True)),
-                30,
-                cluster.story,
-            )
+            wait_cut(cluster)
             cuts += first_indexes(cluster)
         ledger = load.stop()
     applied = cluster.wait_level()

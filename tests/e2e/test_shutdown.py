@@ -3,7 +3,9 @@ from tests.e2e.conftest import MakeCluster
 from tests.e2e.load import Load, faults, read_all
 
 
-def test_a_terminated_leader_hands_over_and_exits_0_and_no_acknowledged_write_is_lost(make_cluster: MakeCluster) -> None:
+def test_a_terminated_leader_hands_over_and_exits_0_and_no_acknowledged_write_is_lost(
+    make_cluster: MakeCluster,
+) -> None:
     cluster = make_cluster(3).start()
     with Load(list(cluster.nodes.values()), clients=6, pause_s=0.01) as load:
         for _ in range(2):

@@ -13,6 +13,7 @@ from ferrite.core import (
     Member,
     Membership,
     NodeId,
+    RecoveredState,
     ReplicaStatus,
     RequestId,
     Role,
@@ -22,13 +23,15 @@ from ferrite.core import (
     events,
     messages,
 )
-from ferrite.core.kv import GetResult, Query, QueryResult
+from ferrite.core.kv import GetResult, Query, QueryResult, SnapshotInvalid
 from ferrite.io.node import Node, now_us
 from ferrite.io.organs import Organs
 
 FAR_US = 3_600_000_000
 INSTANCE = bytes(range(16))
 SNAPSHOT = SnapshotMeta(snapshot_id=b"s" * 16, last_index=Index(9), last_term=Term(2), size_bytes=10)
+
+INSTALLED = RecoveredState(applied_index=Index(9), applied_term=Term(2))
 
 Answer = Callable[[list[events.Event]], list[actions.Action]]
 
@@ -50,7 +53,9 @@ def membership(*node_ids: int) -> Membership:
     )
 
 
-def announce(leader: int, *, node_ids: Sequence[int] = (1, 2, 3), role: Role = Role.FOLLOWER) -> actions.Announce:
+def announce(
+    leader: int, *, node_ids: Sequence[int] = (1, 2, 3), role: Role = Role.FOLLOWER
+) -> actions.Announce:
     return actions.Announce(role=role, term=Term(4), leader=NodeId(leader), membership=membership(*node_ids))
 
 
@@ -71,7 +76,7 @@ def status(**changes: object) -> ReplicaStatus:
 class FakeReplica:
     """Answers each step by `answer`, and records what it was told."""
 
-    answer: Answer = field(default=lambda facts: [])
+    answer: Answer = field(default=lambda _: [])
     deadline_us: int = field(default_factory=lambda: now_us() + FAR_US)
     steps: list[list[events.Event]] = field(default_factory=list)
     now: ReplicaStatus = field(default_factory=status)
@@ -93,16 +98,16 @@ class FakeLog:
     orders: list[object] = field(default_factory=list)
     committed: list[int] = field(default_factory=list)
 
-    def persist(self, action: actions.Persist) -> None:
-        self.orders.append(action)
+    def persist(self, persist: actions.Persist) -> None:
+        self.orders.append(persist)
 
-    def load(self, action: actions.LoadEntries) -> None:
-        self.orders.append(action)
+    def load(self, first_index: int, end_index: int, bytes_max: int) -> None:
+        self.orders.append(("load", first_index, end_index, bytes_max))
 
-    def discard(self, action: actions.DiscardLog) -> None:
-        self.orders.append(action)
+    def discard(self, first_index: int) -> None:
+        self.orders.append(("discard", first_index))
 
-    def note_commit(self, commit_index: Index) -> None:
+    def note_commit(self, commit_index: int) -> None:
         self.committed.append(commit_index)
 
 
@@ -142,20 +147,28 @@ class FakeSnapshots:
             raise self.error
         self.done.append(what)
 
-    def save(self) -> SnapshotMeta:
-        self._do("save")
-        return SNAPSHOT
+    def begin_save(self, cluster_id: bytes) -> Callable[[], SnapshotMeta]:
+        self.done.append("pin")
 
-    def read_chunk(self, snapshot: SnapshotMeta, offset: int, length_max: int) -> bytes:
+        def save() -> SnapshotMeta:
+            self._do("save")
+            return SNAPSHOT
+
+        return save
+
+    def read_chunk(self, snapshot: SnapshotMeta, offset: int, length_max: int) -> tuple[bytes, bool]:
         self._do(("read", offset))
-        return b"0123456789"[offset : offset + length_max]
+        data = b"0123456789"[offset : offset + length_max]
+        return data, offset + len(data) == snapshot.size_bytes
 
     def store_chunk(self, snapshot: SnapshotMeta, offset: int, data: bytes) -> None:
         self._do(("store", offset, data))
 
-    def install(self, snapshot: SnapshotMeta) -> str | None:
+    def install(self, snapshot: SnapshotMeta, cluster_id: bytes) -> RecoveredState:
         self._do("install")
-        return self.refused
+        if self.refused is not None:
+            raise SnapshotInvalid(self.refused)
+        return INSTALLED
 
 
 @dataclass
@@ -176,7 +189,12 @@ class Rig:
         self.replica = FakeReplica()
         if answer is not None:
             self.replica.answer = answer
-        self.log, self.state, self.snapshots, self.transport = FakeLog(), FakeState(), FakeSnapshots(), FakeTransport()
+        self.log, self.state, self.snapshots, self.transport = (
+            FakeLog(),
+            FakeState(),
+            FakeSnapshots(),
+            FakeTransport(),
+        )
         self.stops: list[tuple[int, str]] = []
         self.record: list[tuple[list[events.Event], list[actions.Action]]] = []
         self.node = Node(
@@ -192,13 +210,13 @@ class Rig:
     def orders(self, *orders: actions.Action) -> None:
         """Give these at the next step, once."""
         left = [list(orders)]
-        self.replica.answer = lambda facts: left.pop() if left else []
+        self.replica.answer = lambda _: left.pop() if left else []
         self.node.post(events.PeerUnreachable(peer=NodeId(9)))
 
     async def until(self, ready: Callable[[], object]) -> None:
         """Let the loop turn until `ready`; bounded."""
         async with asyncio.timeout(10):
-            while not ready():
+            while not ready():  # noqa: ASYNC110 - what is waited for is a field of a fake, not an event
                 await asyncio.sleep(0.001)
 
     async def told(self, kind: type) -> events.Event:

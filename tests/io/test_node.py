@@ -21,7 +21,7 @@ from ferrite.core import (
 from ferrite.core.kv import Get
 from ferrite.io.node import ROUNDS_PER_TURN_MAX, Served, now_us
 from ferrite.io.state_store import StoreStalled
-from tests.io.node_fakes import FAR_US, SNAPSHOT, Rig, announce
+from tests.io.node_fakes import FAR_US, INSTALLED, SNAPSHOT, Rig, announce
 
 ENTRY = Entry(Term(1), b"payload")
 APPLY = actions.Apply(first_index=Index(5), entries=(ENTRY, ENTRY))
@@ -77,7 +77,7 @@ async def test_a_turn_ends_although_every_step_gives_new_events(rig: Rig) -> Non
         nonlocal turns
         turns = len(rig.replica.steps)
 
-    rig.replica.answer = lambda facts: [APPLY] if len(rig.replica.steps) < 5 * ROUNDS_PER_TURN_MAX else []
+    rig.replica.answer = lambda _: [APPLY] if len(rig.replica.steps) < 5 * ROUNDS_PER_TURN_MAX else []
     rig.node.post(unreachable(9))
     asyncio.get_running_loop().call_soon(other_work)
     await rig.until(lambda: len(rig.replica.steps) >= 5 * ROUNDS_PER_TURN_MAX)
@@ -118,7 +118,7 @@ async def test_log_orders_reach_the_log_in_their_order(rig: Rig) -> None:
     discard = actions.DiscardLog(first_index=Index(1))
     rig.orders(persist, load, discard)
     await rig.until(lambda: len(rig.log.orders) == 3)
-    assert rig.log.orders == [persist, load, discard]
+    assert rig.log.orders == [persist, ("load", 1, 2, 10), ("discard", 1)]
 
 
 async def test_what_is_applied_is_noted_as_committed(rig: Rig) -> None:
@@ -213,7 +213,9 @@ async def test_a_piece_that_cannot_be_read_names_the_lost_snapshot(rig: Rig) -> 
 
 
 @pytest.mark.parametrize("refused", [None, "sha-256 differs"])
-async def test_received_pieces_are_stored_before_the_install_that_follows(rig: Rig, refused: str | None) -> None:
+async def test_received_pieces_are_stored_before_the_install_that_follows(
+    rig: Rig, refused: str | None
+) -> None:
     rig.snapshots.refused = refused
     rig.orders(
         actions.StoreChunk(snapshot=SNAPSHOT, offset=0, data=b"01234"),
@@ -223,7 +225,10 @@ async def test_received_pieces_are_stored_before_the_install_that_follows(rig: R
     installed = await rig.told(events.SnapshotInstalled)
     assert rig.snapshots.done == [("store", 0, b"01234"), ("store", 5, b"56789"), "install"]
     assert installed == events.SnapshotInstalled(
-        snapshot_id=SNAPSHOT.snapshot_id, installed=refused is None, detail=refused or ""
+        snapshot_id=SNAPSHOT.snapshot_id,
+        installed=refused is None,
+        state=None if refused else INSTALLED,
+        detail=refused or "",
     )
 
 
@@ -275,7 +280,9 @@ async def test_clients_that_went_away_hurt_nobody(rig: Rig) -> None:
 
 async def test_a_read_that_the_store_cannot_answer_is_refused_and_reported(rig: Rig) -> None:
     request = rig.node.next_request()
-    asked = rig.node.ask(request, events.ReadRequested(request=request, deadline_us=now_us() + FAR_US), Get(key=b"k"))
+    asked = rig.node.ask(
+        request, events.ReadRequested(request=request, deadline_us=now_us() + FAR_US), Get(key=b"k")
+    )
     rig.state.error = Exception("Corruption: block checksum mismatch")
     rig.orders(actions.ServeRead(requests=(request,), read_index=Index(1)))
     outcome = await asked
@@ -287,7 +294,9 @@ async def test_a_read_that_the_store_cannot_answer_is_refused_and_reported(rig: 
 # ------------------------------------------------------------------------------------------------ the end
 
 
-async def test_nothing_is_performed_after_a_stop_and_waiting_clients_learn_that_nobody_knows(rig: Rig) -> None:
+async def test_nothing_is_performed_after_a_stop_and_waiting_clients_learn_that_nobody_knows(
+    rig: Rig,
+) -> None:
     request, event = proposal(rig)
     waiting = rig.node.ask(request, event)
     persist = actions.Persist(write_seq=1, first_index=Index(1))

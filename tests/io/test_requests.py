@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from ferrite.core import NO_CLUSTER, Consistency, NodeId, RefusalCode, Role, actions, events
-from ferrite.core.kv import CommandErrorCode, CommandFailed, Get, GetResult, Put, PutResult, Session, encode_command
+from ferrite.core import NO_CLUSTER, AddLearner, Consistency, Index, NodeId, RefusalCode, Role, actions, events
+from ferrite.core.kv import (
+    CommandErrorCode,
+    CommandFailed,
+    Get,
+    GetResult,
+    Put,
+    PutResult,
+    Session,
+    encode_command,
+)
 from ferrite.io.config import Config, Override, load_config
 from ferrite.io.identify import IdentifyFailed
 from ferrite.io.node import now_us
@@ -20,7 +29,9 @@ PUT = Put(key=b"k", value=b"v")
 
 
 def config_of(tmp_path: Path, **settings: str) -> Config:
-    overrides = [Override(key=name.replace("__", "."), text=text, option="--set") for name, text in settings.items()]
+    overrides = [
+        Override(key=name.replace("__", "."), text=text, option="--set") for name, text in settings.items()
+    ]
     return load_config(None, environment={"FERRITE_NODE__DATA_DIR": str(tmp_path)}, overrides=overrides)
 
 
@@ -51,16 +62,16 @@ class Desk(Rig):
             self.node, config=config, identity=identity(), identify=identify, view=self.view
         )
 
-    def answers(self, outcome: actions.Reply | actions.Refuse | actions.Abandon | actions.ServeRead) -> None:
-        """Give the next request this answer, with its own number."""
+    def answers(self, outcome: actions.Reply | actions.Refuse | actions.Abandon) -> None:
+        """Give each request this answer, with its own number; reads are served."""
 
         def answer(facts: list[events.Event]) -> list[actions.Action]:
             for fact in facts:
                 request = getattr(fact, "request", None)
                 if request is None:
                     continue
-                if isinstance(outcome, actions.ServeRead):
-                    return [replace(outcome, requests=(request,))]
+                if isinstance(fact, events.ReadRequested):
+                    return [actions.ServeRead(requests=(request,), read_index=Index(1))]
                 return [replace(outcome, request=request)]
             return []
 
@@ -158,10 +169,8 @@ async def test_an_abandoned_write_has_an_unknown_outcome(desk: Desk) -> None:
 
 
 async def test_a_read_asks_for_its_consistency_and_returns_what_the_store_has(desk: Desk) -> None:
-    desk.answers(actions.ServeRead(requests=(), read_index=0))  # type: ignore[arg-type]  # the numbers are put in
-    answered = await desk.path.read(
-        Get(key=b"k"), consistency=Consistency.SERIALIZABLE, max_staleness_ms=30
-    )
+    desk.answers(reply(None))
+    answered = await desk.path.read(Get(key=b"k"), consistency=Consistency.SERIALIZABLE, max_staleness_ms=30)
     assert answered.result == GetResult(revision=7, entry=None)
     [event] = [fact for fact in desk.replica.seen if isinstance(fact, events.ReadRequested)]
     assert (event.consistency, event.max_staleness_us) == (Consistency.SERIALIZABLE, 30_000)
@@ -232,9 +241,17 @@ async def test_init_without_members_takes_the_configured_peers(tmp_path: Path) -
 @pytest.mark.parametrize(
     "named, code, words",
     [
-        (MemberAddress(node_id=4, peer_addr="127.0.0.1:9004"), "already_initialized", "node 4 at 127.0.0.1:9004 already"),
+        (
+            MemberAddress(node_id=4, peer_addr="127.0.0.1:9004"),
+            "already_initialized",
+            "node 4 at 127.0.0.1:9004 already",
+        ),
         (MemberAddress(node_id=5, peer_addr="127.0.0.1:9002"), "invalid_change", "is node 2, not node 5"),
-        (MemberAddress(node_id=5, peer_addr="127.0.0.1:9005"), "invalid_change", "no Ferrite node answers at 127.0.0.1:9005"),
+        (
+            MemberAddress(node_id=5, peer_addr="127.0.0.1:9005"),
+            "invalid_change",
+            "no Ferrite node answers at 127.0.0.1:9005",
+        ),
         (MemberAddress(node_id=5), "invalid_change", "has no address"),
     ],
 )
@@ -264,7 +281,9 @@ async def test_init_waits_for_a_leader(desk: Desk) -> None:
     await desk.until(lambda: any(isinstance(fact, events.BootstrapRequested) for fact in desk.replica.seen))
     await asyncio.sleep(0.01)
     assert not task.done()
-    desk.orders(announce(1, role=Role.LEADER))
+    serve = desk.replica.answer
+    desk.replica.answer = lambda facts: serve(facts) or [announce(1, role=Role.LEADER)]
+    desk.node.post(events.PeerUnreachable(peer=NodeId(9)))
     await task
 
 
@@ -281,10 +300,13 @@ async def test_a_learner_is_asked_who_it_is_and_then_added(desk: Desk) -> None:
     desk.orders(announce(1, role=Role.LEADER))
     await desk.until(lambda: desk.node.announced is not None and desk.node.announced.leader == 1)
     desk.answers(reply(12))
-    index = await desk.path.add_learner(MemberAddress(node_id=3, peer_addr="127.0.0.1:8003", http_addr="127.0.0.1:8003"))
+    index = await desk.path.add_learner(
+        MemberAddress(node_id=3, peer_addr="127.0.0.1:8003", http_addr="127.0.0.1:8003")
+    )
     assert index == 12
     [event] = [fact for fact in desk.replica.seen if isinstance(fact, events.MembershipChangeRequested)]
-    member = getattr(event.change, "member", None)
+    assert isinstance(event.change, AddLearner)
+    member = event.change.member
     assert (member.node_id, member.instance, member.peer_addr) == (3, b"\3" * 16, "127.0.0.1:9003")
 
 
@@ -319,7 +341,13 @@ async def test_a_transfer_answers_with_the_new_leader(desk: Desk) -> None:
 
 async def test_the_status_is_the_replicas_with_the_nodes_own_numbers(desk: Desk) -> None:
     found = desk.path.status()
-    assert (found.node_id, found.boot, found.revision, found.role, found.leader_id) == (1, 3, 77, "follower", 2)
+    assert (found.node_id, found.boot, found.revision, found.role, found.leader_id) == (
+        1,
+        3,
+        77,
+        "follower",
+        2,
+    )
     assert found.leader_http_addr == "127.0.0.1:8002"
     assert found.counters == {"proposals": 3, "frames": 5}
     assert [one.node_id for one in found.members] == [1, 2, 3]
