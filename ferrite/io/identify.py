@@ -8,17 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-import grpc
-from grpc import aio
 
-from ferrite.io.grpc.pb import raft_pb2
-from ferrite.io.node_identity import NodeIdentity, checked_identity, identity_from_json
+from ferrite.io.grpc.ask import IDENTIFY_PATH, AskFailed, ask_identity
+from ferrite.io.node_identity import NodeIdentity, identity_from_json
 from ferrite.io.validation import Invalid
 
-IDENTIFY_PATH: Final = "/ferrite.raft.RaftService/Identify"
 ANSWER_BYTES_MAX: Final = (
     16 * 1024
 )  # an identity is a few hundred bytes; a stranger's page is not read to its end
@@ -103,35 +100,10 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 async def _ask_grpc(address: str) -> NodeIdentity:
-    options = (
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
-    )
-    async with aio.insecure_channel(address, options=options) as channel:
-        ask: Any = channel.unary_unary(
-            IDENTIFY_PATH,
-            request_serializer=raft_pb2.IdentifyRequest.SerializeToString,
-            response_deserializer=raft_pb2.IdentifyResponse.FromString,
-        )
-        try:
-            answer: raft_pb2.IdentifyResponse = await ask(raft_pb2.IdentifyRequest())
-        except grpc.RpcError as error:
-            code, details = getattr(error, "code", None), getattr(error, "details", None)
-            if code is None or details is None:
-                raise _NoAnswer(str(error)) from error
-            raise _NoAnswer(f"{code().name}: {details()}") from error
-    return checked_identity(
-        NodeIdentity(
-            node_id=answer.node_id,
-            instance=answer.instance,
-            cluster_id=answer.cluster_id,
-            http_addr=answer.http_addr,
-            grpc_addr=answer.grpc_addr,
-            peer_addr=answer.peer_addr,
-            version=answer.version,
-        )
-    )
+    try:
+        return await ask_identity(address, answer_bytes_max=ANSWER_BYTES_MAX)
+    except AskFailed as error:
+        raise _NoAnswer(str(error)) from error
 
 
 __all__ = ["IdentifyFailed", "NodeIdentity", "identify"]

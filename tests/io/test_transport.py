@@ -247,6 +247,41 @@ async def test_a_frame_over_the_size_limit_ends_the_stream() -> None:
     assert two.got == []
 
 
+async def test_a_stream_that_says_nothing_is_ended() -> None:
+    two = Node(2, options=with_options(first_frame_timeout_ms=50))
+    async with running(two), aio.insecure_channel(two.addr) as channel:
+        connect: Any = channel.stream_unary("/ferrite.raft.RaftService/Connect")
+        call = connect(timeout=20)
+        async with asyncio.timeout(15):
+            assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert await call.details() == "no frame within 50 ms"
+        assert two.transport.counters()["transport_incoming_streams"] == 0
+
+
+async def test_a_stream_that_has_spoken_may_fall_silent() -> None:
+    one, two = Node(1), Node(2, options=with_options(first_frame_timeout_ms=50))
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, beat(1))
+        await two.until(lambda: two.got)
+        await asyncio.sleep(0.15)
+        one.send(2, beat(2))
+        await two.until(lambda: len(two.got) == 2)
+        assert one.transport.counters()["transport_connects"] == 1
+
+
+async def test_no_more_streams_are_taken_than_a_cluster_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferrite.io.transport.transport.INCOMING_STREAMS_MAX", 1)
+    one, two = Node(1), Node(2)
+    async with running(one, two):
+        one.knows(two)
+        one.send(2, beat(1))
+        await two.until(lambda: two.got)
+        error = await _connect_and_send(two, _good_frame(source=3))
+        assert error is not None
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 async def test_a_stream_that_ends_in_good_order_gets_a_farewell() -> None:
     two = Node(2)
     async with running(two):

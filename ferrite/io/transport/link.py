@@ -144,16 +144,17 @@ class PeerLink:
 
     async def _run(self) -> None:
         try:
-            while not (self._finishing and not self._outbox):
-                ended = await self._one_connection()
-                if ended is None:
-                    continue
-                self._note_failure(ended)
-                if self._finishing:
-                    break
-                await self._pause()
-                self.state = LinkState.IDLE
+            while True:
                 await self._wait_for_something()
+                if self._finishing and not self._outbox:
+                    return
+                ended = await self._one_connection()
+                if ended is not None:
+                    self._note_failure(ended)
+                    if self._finishing:
+                        return
+                    await self._pause()
+                self.state = LinkState.IDLE
         finally:
             self.state = LinkState.CLOSED
 

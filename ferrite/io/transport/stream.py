@@ -36,6 +36,9 @@ class TransportOptions:
     """Bulk is added to a frame up to this: what an urgent message waits for at most, a single larger message apart."""
     queue_bytes_max: int = 32 * 1024 * 1024  # bulk that waits for one peer: half a default window of appends
     queue_messages_max: int = 8192  # and its number, for each lane
+    first_frame_timeout_ms: int = (
+        10_000  # an incoming stream that says nothing is no peer's: those speak when they connect
+    )
     renew_interval_ms: int = (
         30 * 60_000
     )  # a fresh stream in good order, before the peer's server ends it by age

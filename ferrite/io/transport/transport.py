@@ -74,7 +74,7 @@ class Transport:
     def send(self, peer: NodeId, batch: Sequence[messages.Message]) -> None:
         """Queue messages for a peer; what is queued in one turn of the loop travels in one frame. Never blocks."""
         link = self._links.get(peer)
-        if link is None:
+        if link is None or link.state is LinkState.CLOSED:
             link = self._new_link(peer)
         if link is None:
             self.dropped_no_address += len(batch)
@@ -169,20 +169,26 @@ class Transport:
 
     async def _take_frames(self, frames: AsyncIterator[bytes], peer_addr: str, caller: str) -> None:
         source: NodeId | None = None
-        async for frame in frames:
-            header, batch = self._decode(frame, caller)
-            if source is None:
-                self._admit(header, caller)
-                source = header.source
-                self._learn_from(header.source, peer_addr)
-            elif header.source != source:
-                reason = f"the stream began as node {source}'s and now claims to be node {header.source}'s"
-                raise self._refusal(reason, header, caller)
-            else:
-                self._admit(header, caller)
-            self.frames_received += 1
-            self.bytes_received += len(frame)
-            self._receive(header, batch)
+        waited_ms = self._options.first_frame_timeout_ms
+        try:
+            async with asyncio.timeout(waited_ms / 1000) as silence:
+                async for frame in frames:
+                    header, batch = self._decode(frame, caller)
+                    self._admit(header, caller)
+                    if source is None:
+                        source = header.source
+                        silence.reschedule(None)
+                        self._learn_from(source, peer_addr)
+                    elif header.source != source:
+                        reason = (
+                            f"the stream began as node {source}'s and now claims to be node {header.source}'s"
+                        )
+                        raise self._refusal(reason, header, caller)
+                    self.frames_received += 1
+                    self.bytes_received += len(frame)
+                    self._receive(header, batch)
+        except TimeoutError:
+            raise RpcError(StatusCode.DEADLINE_EXCEEDED, f"no frame within {waited_ms} ms") from None
 
     def _decode(self, frame: bytes, caller: str) -> tuple[messages.Header, list[messages.Message]]:
         try:

@@ -13,10 +13,11 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from ferrite.io.config.table import BY_PATH
 from ferrite.io.grpc.handlers import RaftHandlers
 from ferrite.io.grpc.listen import AddressInUse, CannotListen, check_can_listen
 from ferrite.io.grpc.pb import kv_pb2
-from ferrite.io.grpc.server import GrpcServer
+from ferrite.io.grpc.server import PING_INTERVAL_MS_MIN, GrpcServer
 from tests.io.grpc.fakes import (
     IDENTITY,
     FakeRequestPath,
@@ -136,10 +137,7 @@ async def test_plain_http_and_noise_on_the_port_are_cut_off() -> None:
         for noise in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", bytes(1000)):
             reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
             writer.write(noise)
-            with contextlib.suppress(ConnectionError):
-                async with asyncio.timeout(15):
-                    while await reader.read(65536):
-                        pass
+            await _until_closed(reader)
             writer.close()
         await _still_serves(served)
 
@@ -178,6 +176,51 @@ async def test_calls_over_the_limit_are_refused_before_they_begin() -> None:
             served.path.gate.set()
             await asyncio.gather(*held)
         await _still_serves(served)
+
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_PING = bytes([0, 0, 8, 6, 0, 0, 0, 0, 0]) + bytes(8)
+
+
+async def _until_closed(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(15):
+            while await reader.read(65536):
+                pass
+
+
+async def test_a_flood_of_pings_ends_the_connection() -> None:
+    async with serving() as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(_PREFACE + _PING * 50)
+        await _until_closed(reader)
+        writer.close()
+        await _still_serves(served)
+
+
+def test_a_peers_own_keep_alive_interval_is_no_flood() -> None:
+    assert BY_PATH["network.keep_alive_interval"].minimum > PING_INTERVAL_MS_MIN
+
+
+async def test_a_connection_that_says_nothing_is_closed() -> None:
+    async with serving(make_config(limits__header_timeout=100)) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        await _until_closed(reader)
+        writer.close()
+        await _still_serves(served)
+
+
+async def test_connections_over_the_limit_are_closed() -> None:
+    async with serving(make_config(limits__connections_max=8, limits__connections_per_ip_max=8)) as served:
+        opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(12)]
+        for _, writer in opened:
+            writer.write(_PREFACE)
+        closed = [asyncio.create_task(_until_closed(reader)) for reader, _ in opened]
+        await eventually(lambda: sum(task.done() for task in closed) >= 4)
+        assert sum(task.done() for task in closed) == 4
+        for _, writer in opened:
+            writer.close()
+        await asyncio.gather(*closed)
 
 
 # -------------------------------------------------------------------------------------------------------- start and stop

@@ -1,7 +1,10 @@
 """The services as data: complete, and free of any engine."""
 
+import os
 import subprocess
 import sys
+
+import pytest
 
 from ferrite.io.grpc.handlers import RaftHandlers, client_methods, peer_methods
 from ferrite.io.grpc.service import snake_case
@@ -16,6 +19,30 @@ def test_handlers_know_nothing_of_grpcio() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["ferrite.io.grpc.server", "ferrite.io.transport", "ferrite.io.identify", "ferrite.io.grpc.exercise"],
+)
+def test_grpcio_writes_nothing_of_its_own_to_stderr(module: str) -> None:
+    # It reads the variable when it is imported: ours must come first, whatever a program imports.
+    program = (
+        "import sys, types\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        import os\n"
+        "        assert name != 'grpc' or os.environ.get('GRPC_VERBOSITY') == 'NONE', 'grpcio came first'\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        f"import {module}\n"
+        "assert 'grpc' in sys.modules\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        timeout=60,
+        env={name: text for name, text in os.environ.items() if name != "GRPC_VERBOSITY"},
+    )
 
 
 def test_the_methods_are_those_of_the_contract() -> None:
