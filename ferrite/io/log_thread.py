@@ -90,6 +90,8 @@ class LogThread:
         self._queue: SimpleQueue[_Order] = SimpleQueue()
         self._thread = Thread(target=self._run, name="ferrite-log", daemon=True)
         self._commit_index = 0
+        self._commit_index_written = 0
+        """The commit index as far as every entry it counts was appended."""
         self._closing = False
         self._failed = ""
         self._persist_failed = False
@@ -132,7 +134,7 @@ class LogThread:
         self._order(actions.DiscardLog(first_index=Index(first_index)))
 
     def note_commit(self, commit_index: int) -> None:
-        """Tell the commit index for the durable mark; costs nothing."""
+        """Tell the commit index for the durable mark, after the writes it counts were ordered; costs nothing."""
         self._commit_index = commit_index
 
     def close(self, timeout_seconds: float | None = None) -> bool:
@@ -162,15 +164,22 @@ class LogThread:
 
     def _take(self) -> list[_Order]:
         """Wait for orders and take all there are; none when there is something to do without."""
+        # Read before the queue is emptied: every write that this commit index counts was ordered before it was noted.
+        commit_index = self._commit_index
         try:
             orders = [self._queue.get(timeout=self._idle_seconds())]
         except Empty:
+            self._commit_index_written = commit_index
             return []
         while len(orders) < BATCH_ITEMS_MAX and not isinstance(orders[-1], _Close):
             try:
                 orders.append(self._queue.get_nowait())
             except Empty:
                 break
+        else:
+            if not isinstance(orders[-1], _Close):
+                return orders
+        self._commit_index_written = commit_index
         return orders
 
     def _idle_seconds(self) -> float | None:
@@ -278,7 +287,7 @@ class LogThread:
             self._mark_due_us = None
             if self._unsynced:
                 self._sync()
-            self.stats.marks += self._store.update_mark(self._commit_index)
+            self.stats.marks += self._store.update_mark(self._commit_index_written)
 
     def _fail(self, error: Exception, orders: list[_Order]) -> None:
         self._failed = f"{type(error).__name__}: {error}"

@@ -247,9 +247,13 @@ class LogStore:
     def update_mark(self, commit_index: int) -> bool:
         """Write the durable mark when there is something new to say; False when there is not.
 
-        It speaks of what was synced, so it may be written at any later time.
+        It speaks of what was synced, so it may be written at any later time. `commit_index` must not count entries of a `Persist`
+        that was not appended yet; while something appended is not synced, the mark keeps the commit index it had, because a
+        truncation may be among it and be lost or kept without what followed.
         """
         self._must_be_sound()
+        if self._complete_seq != self._durable.write_seq or self._open_seq:
+            commit_index = self._mark.commit_index
         if self._owner is None or self._durable.number == 0:
             return False
         durable, lost = self._durable, self._lost

@@ -123,6 +123,7 @@ class History:
         # Several only when writes changed nothing.
         self.model, self.unsynced = matching[-1], []
         self.model.write_seq = log.last_write_seq
+        self.commit = min(self.commit, self.model.last_index)
         assert log.last_write_seq == self.store.last_write_seq
 
 
