@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -99,8 +99,8 @@ class ConnectionServer(web.Server):
             if engine.in_flight == 0:
                 engine.idle.set()
         protocol = request.protocol
-        half_closed = isinstance(protocol, Connection) and protocol.half_closed
-        return _response(answer, close=answer.close or engine.draining or half_closed)
+        last = isinstance(protocol, Connection) and protocol.answers_last()
+        return _response(answer, close=answer.close or engine.draining or last)
 
 
 class Connection(RequestHandler):
@@ -143,9 +143,9 @@ class Connection(RequestHandler):
             return
         self._engine.log.refusal("HTTP connection refused", over)
         problem = HttpProblem("too_many_connections", f"There are already {over}.")
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(_raw(self._engine.door.refuse_connection(problem)))
-        transport.close()
+        writable = cast(asyncio.WriteTransport, transport)  # uvloop's is one, but no subclass
+        writable.write(_raw(self._engine.door.refuse_connection(problem)))
+        writable.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Uncount it."""
@@ -174,11 +174,10 @@ class Connection(RequestHandler):
         if self._ip is None or self._waits_for_head():
             return False
         self.half_closed = True
-        request = self._current_request
-        if request is not None and not request.content.is_eof():
-            request.content.set_exception(
-                RequestPayloadError("the connection was half-closed within the body")
-            )
+        if self._current_request is not None:
+            self.fail_body_without_end(self._current_request.content)
+        if not self._messages:
+            self.close()  # after the answer in progress; it may be written already, with nobody left to look at the flag
         return True
 
     def handle_error(
@@ -210,6 +209,10 @@ class Connection(RequestHandler):
         self._engine.log.failure(
             "HTTP connection failed", error if isinstance(error, BaseException) else RuntimeError(*args)
         )
+
+    def answers_last(self) -> bool:
+        """Is the request in progress the last one of a half-closed connection?"""
+        return self.half_closed and not self._messages
 
     def fail_body_without_end(self, content: StreamReader) -> None:
         """After a half-close nothing more comes: whoever reads this body must not wait for it."""

@@ -107,7 +107,7 @@ def _connections_allowed(configured: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return configured
-    return max(CONNECTIONS_FLOOR, min(configured, soft - FILES_RESERVED))
+    return min(configured, max(CONNECTIONS_FLOOR, soft - FILES_RESERVED))
 
 
 def _listen_error(error: OSError, where: str) -> OSError:

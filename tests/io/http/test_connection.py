@@ -212,10 +212,15 @@ async def test_two_hundred_slow_clients_do_not_stop_the_others(caplog: pytest.Lo
         assert {parse_reply(answer).status for answer in answers} == {408}
 
 
-async def test_a_half_closed_client_gets_its_answer(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("pause_s", [0.0, 0.001])
+async def test_a_half_closed_client_gets_all_its_answers(
+    count: int, pause_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
     async with unshaken(caplog) as site:
         request = request_bytes("POST", "/write", SET, {"Content-Type": "application/json"}, close=False)
-        assert parse_reply(await asyncio.wait_for(site.raw(request, eof=True), 5)).status == 200
+        answer = await asyncio.wait_for(site.raw(request * count, eof=True, pause_s=pause_s), 5)
+        assert answer.count(b" 200 OK") == count
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.05])

@@ -243,6 +243,7 @@ def test_clients_never_get_the_files_that_the_node_needs(monkeypatch: pytest.Mon
     assert _connections_allowed(100) == 100
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
     assert _connections_allowed(10_000) == CONNECTIONS_FLOOR
+    assert _connections_allowed(3) == 3
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert _connections_allowed(10_000) == 10_000
 
