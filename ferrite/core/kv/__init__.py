@@ -21,6 +21,7 @@ from ferrite.core.kv.machine import (
     installed_record,
     load_state,
     local_key,
+    membership_payload,
     replicated_pairs,
     state_hash,
 )
@@ -121,6 +122,7 @@ __all__ = [
     "installed_record",
     "load_state",
     "local_key",
+    "membership_payload",
     "read_snapshot",
     "replicated_pairs",
     "state_hash",

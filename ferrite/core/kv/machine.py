@@ -229,6 +229,11 @@ def load_state(store: ReadableStore, group_id: int) -> RecoveredState:
         raise StateCorrupt(f"the state's membership or installed index cannot be read: {error}") from error
 
 
+def membership_payload(store: ReadableStore, group_id: int) -> bytes:
+    """Return the encoded membership that was applied last, empty for none: for a snapshot's header."""
+    return store.get(Layout(group_id).membership) or b""
+
+
 def installed_record(group_id: int, index: Index) -> Pair:
     """Return the node's own record that says which snapshot its state came from."""
     return Layout(group_id).local(b"installed"), _INSTALLED.pack(index)
