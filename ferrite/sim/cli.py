@@ -1,4 +1,6 @@
-"""The command line: `run --seed N [--nodes N] [--seconds S]`. Exit code 0 clean, 1 safety violation, 2 bad input, 3 liveness, 4 crash."""
+"""The command line: `run --seed N [--nodes N] [--seconds S]`. Exit code 0 clean, 1 safety violation, 2 bad input, 3 liveness,
+4 crash.
+"""
 
 from __future__ import annotations
 

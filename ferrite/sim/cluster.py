@@ -1,4 +1,6 @@
-"""A whole cluster in one process: real replicas, the real log format, the real KV machine, on simulated time, network and disks."""
+"""A whole cluster in one process: real replicas, the real log format, the real KV machine, on simulated time, network and
+disks.
+"""
 
 from __future__ import annotations
 
@@ -213,7 +215,7 @@ class Cluster:
             violation=violation,
             simulated_us=self.now_us,
             events=world.timeline.events_done,
-            steps=world.invariants.checks,
+            steps=world.invariants.steps,
             counters=counters,
             operations_ok=self.history.count("ok"),
             operations=len(self.history.operations),

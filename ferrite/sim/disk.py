@@ -1,9 +1,14 @@
-"""The simulated disk: the core's `Files` over two images. Writes go to the volatile one (page cache), a sync moves them to the durable one (platter).
+"""The simulated disk: the core's `Files` over two images. Writes go to the volatile one (page cache), a sync moves them to
+the durable one (platter).
 
-What its faults are allowed to do. Power loss: every 512-byte sector of every un-synced write is kept or lost, each write whole, not at all, or torn at sectors; a file
-may lose its last extensions; names, creations and removals that returned are durable, one under way may have happened or not. A killed
-process loses nothing. A failed sync leaves each sector durable or not, and clean in either case (fsyncgate): it will not be written
-again. A full disk refuses creations and extensions, possibly after a part. It never loses or changes what a successful sync covered.
+What its faults are allowed to do. Power loss: every 512-byte sector of every un-synced write is kept or lost, each write
+whole, not at all, or torn at sectors; a file
+may lose its last extensions; names, creations and removals that returned are durable, one under way may have happened or not.
+A killed
+process loses nothing. A failed sync leaves each sector durable or not, and clean in either case (fsyncgate): it will not be
+written
+again. A full disk refuses creations and extensions, possibly after a part. It never loses or changes what a successful sync
+covered.
 """
 
 from __future__ import annotations

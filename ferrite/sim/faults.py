@@ -1,4 +1,6 @@
-"""The nemesis: draws when which fault strikes whom, each fault type from its own stream. Every fault ends by itself; `stop` ends all for good."""
+"""The nemesis: draws when which fault strikes whom, each fault type from its own stream. Every fault ends by itself; `stop`
+ends all for good.
+"""
 
 from __future__ import annotations
 

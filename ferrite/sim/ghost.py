@@ -180,7 +180,9 @@ class Ghost:
         return found
 
     def membership_of(self, disk: GhostDisk) -> tuple[int, Membership]:
-        """The latest membership of a log, or the committed one that its base or snapshot covers; (0, empty) when there is none."""
+        """The latest membership of a log, or the committed one that its base or snapshot covers; (0, empty) when there is
+        none.
+        """
         log = disk.log
         # After an install the log may end below the snapshot until its base is written: the snapshot is in force.
         below = max(log.base_index, disk.installed_index if disk.installed_index > log.last_index else 0)
@@ -195,7 +197,9 @@ class Ghost:
 
 
 def is_quorum(membership: Membership, agreeing: Collection[NodeId]) -> bool:
-    """A majority of the voters, and of the outgoing ones while joint. Written anew here: a check must not lean on what it checks."""
+    """A majority of the voters, and of the outgoing ones while joint. Written anew here: a check must not lean on what it
+    checks.
+    """
     halves = [membership.voters, *([membership.outgoing] if membership.outgoing else [])]
     return all(len([voter for voter in half if voter in agreeing]) > len(half) // 2 for half in halves)
 

@@ -1,4 +1,6 @@
-"""Liveness, with numbers: after everything is healed the cluster elects, answers and converges within bounds of simulated time."""
+"""Liveness, with numbers: after everything is healed the cluster elects, answers and converges within bounds of simulated
+time.
+"""
 
 from __future__ import annotations
 
@@ -100,9 +102,11 @@ def _fail(cluster: Cluster, name: str, sentence: str, facts: str = "") -> None:
             lines.append(f"node {node.node_id}: down, stop code {node.stop_code!r}")
         else:
             lines.append(
-                f"node {node.node_id}: {status.role.value} term {status.term} leader {status.leader} applied {status.applied_index} "
+                f"node {node.node_id}: {status.role.value} term {status.term} "
+                f"leader {status.leader} applied {status.applied_index} "
                 f"commit {status.commit_index} persisted {status.persisted_index} last {status.last_log_index} "
-                f"voters {status.membership.voters}/{status.membership.outgoing} learners {status.membership.learners} waiting {node.waiting_count}"
+                f"voters {status.membership.voters}/{status.membership.outgoing} "
+                f"learners {status.membership.learners} waiting {node.waiting_count}"
                 + (f" peers {dict(status.peers)}" if status.role is Role.LEADER else "")
             )
     raise Violation(

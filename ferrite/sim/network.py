@@ -1,6 +1,7 @@
 """The network: every directed link delays, loses, duplicates, replays, reorders and damages frames of its own dice.
 
-A frame is bytes on their way to a node id. It survives the sender's crash, and reaches whichever incarnation runs at that id when it arrives.
+A frame is bytes on their way to a node id. It survives the sender's crash, and reaches whichever incarnation runs at that id
+when it arrives.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A simulated node: the host of one replica. The same few lines as the real one: perform every action in order, report what happened, decide nothing."""
+"""A simulated node: the host of one replica. The same few lines as the real one: perform every action in order, report what
+happened, decide nothing.
+"""
 
 from __future__ import annotations
 

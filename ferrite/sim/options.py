@@ -108,7 +108,8 @@ class Options:
     batch_events_max: int = 16
     """Events of one step are a random number up to this; 1 is common."""
     state_hash_every: int = 64
-    """The state hash is taken after every so many applies (it costs a pass over the state); 0 = at snapshots and at the end only."""
+    """The state hash is taken after every so many applies (it costs a pass over the state); 0 = at snapshots and at the end
+    only."""
     trace_lines: int = 0
     """The last so many trace lines are kept for a failure report."""
     replica: ReplicaConfig = field(default_factory=ReplicaConfig)
@@ -152,7 +153,8 @@ def _bad_probabilities(options: Options) -> list[str]:
 def swarm(seed: int, *, nodes: int = 0, seconds: int = 20) -> Options:
     """Return the options of a seed: each fault type is off in about half of the seeds, drawn over its range otherwise.
 
-    `nodes` 0 draws 3 or 5. Swarm testing (Groce 2012): a run with few fault types at full strength reaches states that a mix of all hides.
+    `nodes` 0 draws 3 or 5. Swarm testing (Groce 2012): a run with few fault types at full strength reaches states that a mix
+    of all hides.
     """
     dice = Dice(seed).stream("swarm")
     drawn = dice.pick((3, 3, 3, 5))

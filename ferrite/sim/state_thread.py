@@ -1,4 +1,6 @@
-"""The state thread of a simulated node: the real KV machine on the two-image store, and snapshot files, one job after the other."""
+"""The state thread of a simulated node: the real KV machine on the two-image store, and snapshot files, one job after the
+other.
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,11 @@ class SimStore:
             if dice.chance(500_000)
             else 0
         )
-        del self._unflushed[kept:]
+        self.fall_back(kept)
+
+    def fall_back(self, batches_kept: int = 0) -> None:
+        """Become the durable image and this many of the batches after it."""
+        del self._unflushed[batches_kept:]
         self._volatile = self._durable.pin()
         for batch in self._unflushed:
             self._volatile.write(batch)

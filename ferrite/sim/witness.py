@@ -1,6 +1,7 @@
 """The witness check: the committed log is replayed once, and every answer that a client got is compared with it.
 
-Linear in the length of log and history. The revision in each answer is the witness: it says where in the one order the operation claims to stand.
+Linear in the length of log and history. The revision in each answer is the witness: it says where in the one order the
+operation claims to stand.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ def quiet_cluster(seed: int = 1, **changes: object) -> Cluster:
     """Started, initialized, with a leader and no clients."""
     cluster = Cluster(seed, replace(QUIET, **changes))  # type: ignore[arg-type]  # field names are the options'
     cluster.start()
-    assert cluster.run_until(lambda: cluster.leader() is not None, 20 * SECOND_US), "no leader in a quiet cluster"
+    assert cluster.run_until(lambda: cluster.leader() is not None, 20 * SECOND_US), (
+        "no leader in a quiet cluster"
+    )
     cluster.run_for(SECOND_US)
     return cluster
 
@@ -33,7 +35,9 @@ def others(cluster: Cluster, node: Node) -> list[Node]:
     return [other for other in cluster.nodes.values() if other is not node]
 
 
-def ask(cluster: Cluster, call: Callable[[Callable[[Answer], None]], None], within_us: int = 20 * SECOND_US) -> Answer:
+def ask(
+    cluster: Cluster, call: Callable[[Callable[[Answer], None]], None], within_us: int = 20 * SECOND_US
+) -> Answer:
     """Make a request and let time pass until it is answered."""
     answers: list[Answer] = []
     call(answers.append)
@@ -50,7 +54,9 @@ def put(cluster: Cluster, node: Node, key: bytes, value: bytes, session: Session
     return answer.result.revision
 
 
-def get(cluster: Cluster, node: Node, key: bytes, consistency: Consistency = Consistency.LINEARIZABLE) -> bytes | None:
+def get(
+    cluster: Cluster, node: Node, key: bytes, consistency: Consistency = Consistency.LINEARIZABLE
+) -> bytes | None:
     """Read, and return the value."""
     answer = ask(cluster, lambda callback: node.read(Get(key=key), consistency, 10 * SECOND_US, callback))
     assert isinstance(answer, Replied), answer
@@ -71,7 +77,10 @@ def star(cluster: Cluster, centre: NodeId, leaves: Iterable[NodeId]) -> None:
     kept = set(leaves)
     ids = sorted(cluster.nodes)
     cluster.world.network.block(
-        (a, b) for a in ids for b in ids if a != b and not (a == centre and b in kept) and not (b == centre and a in kept)
+        (a, b)
+        for a in ids
+        for b in ids
+        if a != b and not (a == centre and b in kept) and not (b == centre and a in kept)
     )
 
 

@@ -1,4 +1,5 @@
-"""Planted bugs. Most are a replica that lies at its border, so that they survive any change inside the core; some replace a function."""
+"""Planted bugs. Most are a replica that lies at its border, so that they survive any change inside the core; some replace a
+function."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -86,7 +87,9 @@ class AcknowledgesItsOwnEnd(Replica):
     def step(self, given: Sequence[events.Event], now_us: int) -> list[actions.Action]:
         ordered = super().step(given, now_us)
         for place, action in enumerate(ordered):
-            if isinstance(action, actions.Send) and isinstance(action.message, messages.AppendEntriesResponse):
+            if isinstance(action, actions.Send) and isinstance(
+                action.message, messages.AppendEntriesResponse
+            ):
                 if action.message.success:
                     end = self.status().last_log_index
                     ordered[place] = _with_message(action, replace(action.message, match_index=end))
@@ -101,7 +104,9 @@ class ReadsWithoutQuorum(Replica):
         if status.role is not Role.LEADER:
             return super().step(given, now_us)
         reads = [event for event in given if isinstance(event, events.ReadRequested)]
-        ordered = super().step([event for event in given if not isinstance(event, events.ReadRequested)], now_us)
+        ordered = super().step(
+            [event for event in given if not isinstance(event, events.ReadRequested)], now_us
+        )
         served: list[actions.Action] = [
             actions.ServeRead(requests=(event.request,), read_index=status.applied_index) for event in reads
         ]

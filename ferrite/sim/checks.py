@@ -1,0 +1,39 @@
+"""What all checks share: the ghost state, what was seen of each incarnation, and how a contradiction is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ferrite.core import NodeId, ReplicaConfig, ReplicaStatus
+from ferrite.sim.ghost import Ghost
+from ferrite.sim.violation import Violation
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the checks remember of one incarnation of a node."""
+
+    boot: int
+    status: ReplicaStatus | None = None
+    match: dict[NodeId, int] = field(default_factory=dict)
+    applied_index: int = 0
+    apply_outstanding: bool = False
+    membership_index: int = -1
+    tail_lost: set[NodeId] = field(default_factory=set)
+    """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Checks:
+    """`now` gives (time_us, event number)."""
+
+    config: ReplicaConfig
+    now: Callable[[], tuple[int, int]]
+    ghost: Ghost = field(default_factory=Ghost)
+    seen: dict[NodeId, Seen] = field(default_factory=dict)
+
+    def fail(self, name: str, sentence: str, facts: str) -> None:
+        """Raise the violation."""
+        time_us, event_number = self.now()
+        raise Violation(name, sentence, facts, time_us=time_us, event_number=event_number)

@@ -1,0 +1,105 @@
+"""What a replica says of itself from one step to the next: S6, S8, S12, S13, S14, S23, S24. One English sentence above each
+check.
+"""
+
+from __future__ import annotations
+
+from ferrite.core import NodeId, ReplicaStatus, Role
+from ferrite.sim.checks import Checks, Seen
+
+
+def monotonic(checks: Checks, node: NodeId, before: ReplicaStatus, after: ReplicaStatus) -> None:
+    """Compare what a replica says of itself before and after a step."""
+    facts = f"node {node}: {_numbers(before)} then {_numbers(after)}"
+    # S6: the term never decreases in memory either.
+    if after.term < before.term:
+        checks.fail("S6", "The term never decreases.", facts)
+    # S8 MonotonicCommit: the commit index never decreases within an incarnation.
+    if after.commit_index < before.commit_index:
+        checks.fail("S8", "The commit index never decreases.", facts)
+    # S8: the applied index never decreases either.
+    if after.applied_index < before.applied_index:
+        checks.fail("S8", "The applied index never decreases.", facts)
+    # S23: nobody leads two terms without losing leadership in between (an election needs the disk).
+    if before.role is Role.LEADER and after.role is Role.LEADER and before.term != after.term:
+        checks.fail("S23", "A leader of one term becomes a follower before it leads another.", facts)
+    # S23: within a term a leader turns into nothing but a follower.
+    if before.role is Role.LEADER and before.term == after.term and after.role is Role.CANDIDATE:
+        checks.fail("S23", "A leader does not become a candidate of its own term.", facts)
+
+
+def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatus) -> None:
+    """The membership a replica acts on."""
+    disk = checks.ghost.disk(node)
+    log = disk.log
+    top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
+    if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
+        return
+    index, expected = checks.ghost.membership_of(disk)
+    # S14: the latest membership in the log is in force, committed or not, and goes when its entry is truncated (thesis 4.1).
+    if status.membership != expected:
+        checks.fail(
+            "S14",
+            "The latest membership in the log is the one in force.",
+            f"node {node} acts on {status.membership.voters}/{status.membership.outgoing} (index {status.membership_index}), "
+            f"its log says {expected.voters}/{expected.outgoing} (index {index})",
+        )
+    seen.membership_index = top
+
+
+def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatus) -> None:
+    """A leader's view of its peers."""
+    if not seen.match.keys() <= status.peers.keys():
+        # A member that left and came back begins anew.
+        seen.match = {peer: match for peer, match in seen.match.items() if peer in status.peers}
+    for peer, progress in status.peers.items():
+        known = seen.match.get(peer, 0)
+        # S13: always match < next.
+        if progress.match_index >= progress.next_index:
+            checks.fail(
+                "S13",
+                "Always match_index < next_index.",
+                f"leader {node}, peer {peer}: {progress.match_index} and {progress.next_index}",
+            )
+        # S24: what is in flight to a peer is bounded.
+        if progress.inflight_messages > checks.config.inflight_messages_max:
+            checks.fail(
+                "S24",
+                "Messages in flight to a peer are bounded.",
+                f"leader {node}, peer {peer}: {progress.inflight_messages} of {checks.config.inflight_messages_max}",
+            )
+        if progress.match_index == known:
+            continue
+        # S13 MonotonicMatchIndex: within a term match_index never decreases, for no disk here loses what it had synced.
+        if progress.match_index < known and peer in seen.tail_lost:
+            seen.tail_lost.discard(peer)
+        elif progress.match_index < known:
+            checks.fail(
+                "S13",
+                "Within a term match_index never decreases.",
+                f"leader {node} of term {status.term}, peer {peer}: {known} then {progress.match_index}",
+            )
+        seen.match[peer] = progress.match_index
+        _match_is_true(checks, node, status, peer, progress.match_index)
+
+
+def _match_is_true(checks: Checks, node: NodeId, status: ReplicaStatus, peer: NodeId, match: int) -> None:
+    disk = checks.ghost.disk(peer)
+    if disk.hard_state.term > status.term:
+        return  # The peer may have truncated for a later leader since it answered.
+    chain = checks.ghost.disk(node).log.chain_at(match)
+    # S12 MatchIndexTrue: what the leader believes of a peer is on the peer's disk.
+    if chain is not None and not checks.ghost.holds_durably(peer, match, chain):
+        checks.fail(
+            "S12",
+            "A leader's match_index of a peer is durable on that peer.",
+            f"leader {node} of term {status.term} believes {match} of peer "
+            f"{peer}, whose durable log ends at {disk.durable.last_index}",
+        )
+
+
+def _numbers(status: ReplicaStatus) -> str:
+    return (
+        f"{status.role.value} term {status.term}, applied {status.applied_index}, commit {status.commit_index}, "
+        f"last {status.last_log_index}"
+    )
