@@ -195,7 +195,7 @@ class Transport:
             return decode_frame(frame)
         except FrameError as error:
             self.frames_damaged += 1
-            if self._quiet.may_speak(("damaged", caller)):
+            if self._quiet.may_speak(("damaged", _host_of(caller))):
                 _log.warning("a peer sent bytes that are no frame", caller=caller, reason=str(error))
             raise RpcError(StatusCode.INVALID_ARGUMENT, str(error)) from error
 
@@ -208,7 +208,9 @@ class Transport:
 
     def _refusal(self, reason: str, header: messages.Header, caller: str) -> RpcError:
         self.frames_refused += 1
-        if self._quiet.may_speak(("refused", header.source, reason)):
+        # What a stranger claims to be does not decide how much we log.
+        known = header.source if header.source in self._member_addrs else 0
+        if self._quiet.may_speak(("refused", _host_of(caller), known)):
             _log.warning("refused a peer's frame", source=header.source, caller=caller, reason=reason)
         return RpcError(StatusCode.FAILED_PRECONDITION, reason)
 
@@ -321,3 +323,8 @@ class Transport:
             )
         if not self._closing:
             self._unreachable(peer)
+
+
+def _host_of(caller: str) -> str:
+    """The caller's address without its port, which is another one each time."""
+    return caller.rpartition(":")[0]

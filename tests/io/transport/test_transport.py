@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
+import structlog.testing
 from grpc import aio
 
 from ferrite.core import Membership, NodeId, encode_frame, messages
@@ -219,6 +221,20 @@ async def test_bytes_that_are_no_frame_end_the_stream_and_are_counted(frame: byt
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert two.transport.frames_damaged == 1
         assert len(two.got) == 1  # what came before was good, nothing is taken after
+
+
+async def test_a_stranger_who_keeps_trying_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    two = Node(2)
+    async with running(two):
+        log = structlog.testing.CapturingLogger()
+        monkeypatch.setattr("ferrite.io.transport.transport._log", log)
+        for source in range(3, 8):
+            await _connect_and_send(two, b"noise")
+            await _connect_and_send(two, _good_frame(source=source, target=9))
+        said = [call.args[0] for call in log.calls]
+        assert (two.transport.frames_damaged, two.transport.frames_refused) == (5, 5)
+    assert said == ["a peer sent bytes that are no frame", "refused a peer's frame"]
 
 
 async def test_a_stream_cannot_change_its_sender() -> None:
