@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferrite.io.http.json_body import CONTAINERS_MAX, DEPTH_MAX, parse_json
+from ferrite.io.http.json_body import DEPTH_MAX, STRINGS_MAX, VALUES_MAX, parse_json
 from ferrite.io.validation import Invalid
 
 REFUSED = {
@@ -49,12 +49,16 @@ REFUSED = {
     "a low surrogate": (rb'"\uDC00"', "half of a surrogate pair"),
     "surrogates in the wrong order": (rb'"\udc00\ud800"', "half of a surrogate pair"),
     "a surrogate in a name": (rb'{"\ud800":1}', "half of a surrogate pair"),
-    "deep arrays": (b"[" * 100_000, "nested deeper"),
-    "deep arrays that end": (b"[" * 100_000 + b"]" * 100_000, "nested deeper"),
-    "deep objects": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested deeper"),
+    "deep arrays": (b"[" * 60_000, "nested deeper"),
+    "deep arrays that end": (b"[" * 60_000 + b"]" * 60_000, "nested deeper"),
+    "deep objects": (b'{"a":' * 60_000 + b"1" + b"}" * 60_000, "nested deeper"),
+    "a hundred thousand arrays": (b"[" * 100_000 + b"]" * 100_000, "100000 values"),
     "one level too deep": (b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), "nested deeper"),
-    "too many arrays": (b"[" + b"[]," * (CONTAINERS_MAX + 1) + b"[]]", "arrays and objects"),
-    "brackets in an open string": (b'"' + b"[" * 100_000, "nested deeper"),
+    "too many arrays": (b"[" + b"[]," * VALUES_MAX + b"[]]", "at most 65536 in one body"),
+    "too many numbers": (b"[" + b"1," * (VALUES_MAX + 1) + b"1]", "at most 65536 in one body"),
+    "too many strings": (b"[" * 40 + b'"",' * (STRINGS_MAX + 1), "more than 65536 strings"),
+    "brackets in an open string": (b'"' + b"[" * 100_000, "Unterminated"),
+    "a bracket behind an escaped quote": (rb'["\\\""' + b"[" * 40, "nested deeper"),
 }
 
 
@@ -81,6 +85,12 @@ def test_refuses(name: str) -> None:
         (b"[" * DEPTH_MAX + b"]" * DEPTH_MAX, None),
         (json.dumps(["[{" * 50, '\\"[' * 50]).encode(), ["[{" * 50, '\\"[' * 50]),
         (b"null", None),
+        (json.dumps(",[" * 400_000).encode(), ",[" * 400_000),
+        (json.dumps('\\"[' * 100_000).encode(), '\\"[' * 100_000),
+        (
+            json.dumps({"Batch": [{"Set": {"key": str(n), "value": ""}} for n in range(10_000)]}).encode(),
+            None,
+        ),
     ],
 )
 def test_accepts_what_is_plain_json(body: bytes, expected: object) -> None:
