@@ -20,7 +20,7 @@ def drafts_of(
     """
     slices = list(_slices(persist.entries, content_bytes_max)) or [()]
     for position, entries in enumerate(slices):
-        flags = Flags.CONTINUED if position < len(slices) - 1 else Flags(0)
+        flags = Flags.CONTINUED if position < len(slices) - 1 else 0
         runs, payloads = _columns(entries)
         if position:
             yield RecordDraft(persist.write_seq, flags | Flags.CONTINUES, first_index, runs, payloads)
@@ -31,7 +31,7 @@ def drafts_of(
 
 def _first(
     persist: Persist,
-    flags: Flags,
+    flags: int,
     first_index: int,
     prev_term: int,
     runs: tuple[tuple[int, int], ...],

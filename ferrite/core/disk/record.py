@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -32,17 +31,15 @@ RECORD_ENTRIES_MAX: Final = 16_384
 """Entries of one record: the number of runs of terms must fit into 16 bits."""
 
 
-class Flags(enum.IntFlag):
-    """What a record holds besides entries, and how it belongs to its `Persist`."""
+class Flags:
+    """What a record holds besides entries, and how it belongs to its `Persist`. Plain integers: an `IntFlag` is slow."""
 
-    HARD_STATE = 1
-    BASE = 2
-    TRUNCATE = 4
-    CONTINUED = 8  # the same write goes on in the next record
-    CONTINUES = 16  # the same write began in the record before
-
-
-FLAGS_KNOWN: Final = 31
+    HARD_STATE: Final = 1
+    BASE: Final = 2
+    TRUNCATE: Final = 4
+    CONTINUED: Final = 8  # the same write goes on in the next record
+    CONTINUES: Final = 16  # the same write began in the record before
+    ALL: Final = 31
 
 
 class RecordHeader(NamedTuple):
@@ -128,7 +125,7 @@ def decode_header(raw: bytes, offset: int, place: int) -> RecordHeader | None:
         return None
     header = RecordHeader(crc, *_HEAD.unpack_from(raw, at))
     tables = _RUN.size * header.run_count + _LENGTH_BYTES * header.entry_count
-    sound = header.length >= HEADER_BYTES + tables and header.flags <= FLAGS_KNOWN and header.reserved == 0
+    sound = header.length >= HEADER_BYTES + tables and header.flags <= Flags.ALL and header.reserved == 0
     return header if sound else None
 
 

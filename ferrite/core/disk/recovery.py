@@ -200,12 +200,12 @@ def _judge_by_mark(replay: Replay, mark: Mark) -> LostTail | None:
 
 
 def _recovered(replay: Replay, mark: Mark, lost_tail: LostTail | None) -> RecoveredLog:
-    index, hard_state = replay.index, replay.hard_state
+    index, hard_state, tail = replay.index, replay.hard_state, replay.tail()
     if lost_tail is not None and lost_tail.term > hard_state.term:
         # What the node promised in the terms it lost is unknown, so it must not be in them again as if it had promised nothing.
         hard_state = HardState(cluster_id=hard_state.cluster_id, term=lost_tail.term)
     return RecoveredLog(
         hard_state=hard_state, base_index=index.base_index, base_term=index.base_term, last_index=index.last_index,
-        term_runs=index.term_runs(), tail_first_index=Index(index.last_index + 1 - len(replay.tail)), tail=tuple(replay.tail),
+        term_runs=index.term_runs(), tail_first_index=Index(index.last_index + 1 - len(tail)), tail=tail,
         memberships=tuple(replay.memberships), last_write_seq=max(replay.write_seq, mark.write_seq), lost_tail=lost_tail,
     )  # fmt: skip

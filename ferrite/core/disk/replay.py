@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
+from typing import Final
 
 from ferrite.core.disk.entry_index import EntryIndex
 from ferrite.core.disk.errors import LogCorrupt
 from ferrite.core.disk.mark import Mark
 from ferrite.core.disk.record import Body, Flags, RecordHeader
 from ferrite.core.disk.segment import SegmentHead
+from ferrite.core.disk.tail import Tail
 from ferrite.core.values import Entry, EntryKind, HardState, Index, NodeId, Term, payload_kind
 
-ENTRY_OVERHEAD_BYTES = 96
-"""What an entry costs in memory besides its payload: a tuple, a bytes object, a place in a list."""
+_MEMBERSHIP: Final = int(EntryKind.MEMBERSHIP)
 
 
 class Replay:
@@ -30,12 +30,14 @@ class Replay:
         """The write of which the last record read was not the last; 0 as a rule."""
         self.crc = first.crc
         self.record_count = 0
-        self.tail: deque[Entry] = deque()
         self.memberships: list[tuple[Index, bytes]] = []
         self.mark_found = mark.write_seq <= first.write_seq
         self._mark = mark
-        self._tail_bytes = 0
-        self._tail_bytes_max = tail_bytes_max
+        self._tail = Tail(tail_bytes_max)
+
+    def tail(self) -> tuple[Entry, ...]:
+        """Return the last entries, bounded by bytes."""
+        return self._tail.entries()
 
     @property
     def write_seq(self) -> int:
@@ -74,7 +76,8 @@ class Replay:
             self._truncate(header.first_index, header.prev_term)
         if body.payloads:
             self.index.append(header.first_index, body.runs, (number, offset, header.raw_bytes))
-            self._remember(header.first_index, body)
+            self._tail.append(header.first_index, header.length, body)
+            self._find_memberships(header.first_index, body.payloads)
         self.crc = header.crc
         self.record_count += 1
         self.open_seq = header.write_seq if header.flags & Flags.CONTINUED else 0
@@ -126,31 +129,21 @@ class Replay:
     def _rebase(self, base_index: int, base_term: int) -> None:
         self.index.reset(base_index, base_term)
         self.memberships.clear()
-        self.tail.clear()
-        self._tail_bytes = 0
+        self._tail.clear()
 
     def _truncate(self, first_index: int, prev_term: int) -> None:
-        for _ in range(min(len(self.tail), self.index.last_index + 1 - first_index)):
-            self._tail_bytes -= _memory_bytes(self.tail.pop())
+        self._tail.truncate(first_index)
         while self.memberships and self.memberships[-1][0] >= first_index:
             self.memberships.pop()
         self.index.truncate(first_index, prev_term)
 
-    def _remember(self, first_index: int, body: Body) -> None:
-        for index, entry in enumerate(body.entries(), first_index):
-            if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
-                self.memberships.append((Index(index), entry.payload))
-            self.tail.append(entry)
-            self._tail_bytes += _memory_bytes(entry)
-        while self._tail_bytes > self._tail_bytes_max:
-            self._tail_bytes -= _memory_bytes(self.tail.popleft())
+    def _find_memberships(self, first_index: int, payloads: list[bytes]) -> None:
+        for index, payload in enumerate(payloads, first_index):
+            if payload_kind(payload) == _MEMBERSHIP:
+                self.memberships.append((Index(index), payload))
 
     def _compare_with_mark(self, where: str) -> None:
         if self.complete_seq == self._mark.write_seq:
             if self.crc != self._mark.crc:
                 raise LogCorrupt(f"{where} is not what the durable mark says of write {self.complete_seq}")
             self.mark_found = True
-
-
-def _memory_bytes(entry: Entry) -> int:
-    return len(entry.payload) + ENTRY_OVERHEAD_BYTES

@@ -345,3 +345,17 @@ def test_an_offline_check_changes_nothing() -> None:
     assert report.cut is not None
     assert (log.last_index, log.hard_state.term) == (0, 1)
     assert {name: bytes(data) for name, data in crashed.written.items()} == before
+
+
+def test_a_record_from_another_time_is_noticed_by_the_chain() -> None:
+    images = []
+    for body in (b"mine", b"else"):
+        files = TwoImages()
+        store, _ = reopen(files, TINY)
+        store.append([begin(), put(2, 1, entry(1, body)), put(3, 2, entry(1, b"after"))])
+        store.sync()
+        images.append(files)
+    mine, other = images
+    mine.written[FIRST][1024:1536] = other.written[FIRST][1024:1536]
+    with pytest.raises(LogCorrupt, match="from another time"):
+        reopen(mine, TINY)

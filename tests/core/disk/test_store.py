@@ -263,3 +263,19 @@ def test_entries_of_several_terms_in_one_write_keep_their_terms() -> None:
     assert all_entries(store) == entries
     assert log.term_runs == ((1, 1), (2, 2), (4, 4))
     assert LogStore.open(files, NODE)[1].tail == entries
+
+
+def test_the_mark_keeps_its_commit_index_while_a_truncation_may_still_be_torn() -> None:
+    """A follower's commit index may count entries that replace durable ones and are not durable yet."""
+    files, store = opened()
+    store.append([put(2, 1, *(entry(1) for _ in range(4)))])
+    store.sync()
+    store.update_mark(2)
+    store.append([put(3, 3, entry(1), truncate=True), put(4, 4, entry(1), entry(1), entry(1))])
+    store.update_mark(6)
+    crashed = files.after_crash(lambda: True)
+    crashed.written["0000000000000001.seg"][4 * 512 :] = bytes(4096 - 4 * 512)
+    _, log = reopen(crashed)
+    assert (log.last_index, log.lost_tail) == (3, None)
+    store.sync()
+    assert store.update_mark(6)

@@ -128,7 +128,7 @@ class History:
 
 
 @given(seed=st.integers(0, 2**48))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_crash_between_operations_leaves_what_was_synced_and_a_beginning_of_the_rest(seed: int) -> None:
     history = History(seed)
     for _ in range(6):
@@ -138,7 +138,7 @@ def test_a_crash_between_operations_leaves_what_was_synced_and_a_beginning_of_th
 
 
 @given(seed=st.integers(0, 2**48))
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_crash_within_any_operation_leaves_what_was_synced_and_a_beginning_of_the_rest(seed: int) -> None:
     history = History(seed)
     for _ in range(4):
