@@ -145,6 +145,8 @@ class Ghost:
     votes: dict[int, dict[NodeId, NodeId]] = field(default_factory=dict)
     """Term -> voter -> candidate, as durable on disks."""
     disks: dict[NodeId, GhostDisk] = field(default_factory=dict)
+    snapshots: dict[bytes, int] = field(default_factory=dict)
+    """Snapshot id -> its last index, of every snapshot ever saved."""
     state_hashes: dict[int, bytes] = field(default_factory=dict)
     """Applied index -> hash of the state there, of whoever was there first."""
     _decoded: dict[bytes, Membership] = field(default_factory=dict)
@@ -154,7 +156,10 @@ class Ghost:
         return len(self.committed) - 1
 
     def disk(self, node: NodeId) -> GhostDisk:
-        return self.disks.setdefault(node, GhostDisk())
+        found = self.disks.get(node)
+        if found is None:
+            found = self.disks[node] = GhostDisk()
+        return found
 
     def committed_entry(self, index: int) -> Entry | None:
         """The committed entry at an index; None when nothing is committed there."""

@@ -139,6 +139,7 @@ class Invariants:
     def snapshot_saved(self, node: NodeId, snapshot: SnapshotMeta) -> None:
         """A snapshot file was built."""
         index = snapshot.last_index
+        self.ghost.snapshots[snapshot.snapshot_id] = index
         # S15: a snapshot stands for committed entries, and names the term of the last one.
         if (
             index > self.checks.ghost.commit_index

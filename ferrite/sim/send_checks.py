@@ -7,36 +7,37 @@ from ferrite.sim.checks import Checks
 
 
 def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message) -> None:
-    """S11 PersistBeforeSend: at the moment a promise leaves, what it promises is durable. Kills a class of bugs without a
-    crash.
-    """
+    """S11 PersistBeforeSend: at the moment a promise leaves, what it promises is durable."""
     disk = checks.ghost.disk(node)
-    sentence = "What a message promises is durable at the moment it leaves."
-    facts = (
-        f"node {node} sends {message} to {to}; durable: {disk.hard_state}, log to {disk.durable.last_index}"
-    )
     # S11: the term of a message is durable (but a pre-vote's, which is the one to come).
-    if not isinstance(message, messages.PreVote) and message.term > disk.hard_state.term:
-        checks.fail("S11", sentence, facts)
+    fine = message.term <= disk.hard_state.term or isinstance(message, messages.PreVote)
     match message:
         case messages.RequestVote(term=term):
             # S11: a candidate's vote for itself (it may have moved on to a later term since).
-            if checks.ghost.votes.get(term, {}).get(node) != node:
-                checks.fail("S11", sentence, facts)
+            fine = fine and checks.ghost.votes.get(term, {}).get(node) == node
         case messages.RequestVoteResponse(term=term, vote_granted=True):
             # S11: a granted vote.
-            if checks.ghost.votes.get(term, {}).get(node) != to:
-                checks.fail("S11", sentence, facts)
+            fine = fine and checks.ghost.votes.get(term, {}).get(node) == to
         case messages.AppendEntriesResponse(success=True, match_index=match):
-            chain = disk.log.chain_at(match)
             # S11: acknowledged entries.
-            if chain is not None and not checks.ghost.holds_durably(node, match, chain):
-                checks.fail("S11", sentence, facts)
-            if match > max(disk.durable.last_index, disk.installed_index):
-                checks.fail("S11", sentence, facts)
-        case messages.InstallSnapshotResponse(installed=True):
-            # S11: an acknowledged snapshot is the durable state, or the durable log and state are past it.
-            if not disk.installed_index and not disk.durable.last_index:
-                checks.fail("S11", sentence, facts)
+            fine = fine and _has(checks, node, match)
+        case messages.InstallSnapshotResponse(snapshot_id=snapshot_id, installed=True):
+            # S11: an acknowledged snapshot is the durable state, or the durable log is past it.
+            fine = fine and _has(checks, node, checks.ghost.snapshots.get(snapshot_id, 0))
         case _:
             pass
+    if not fine:
+        checks.fail(
+            "S11",
+            "What a message promises is durable at the moment it leaves.",
+            f"node {node} sends {message} to {to}; durable: {disk.hard_state}, log to {disk.durable.last_index}",
+        )
+
+
+def _has(checks: Checks, node: NodeId, index: int) -> bool:
+    """Is what the node has at this index, in memory, also on its disk?"""
+    disk = checks.ghost.disk(node)
+    if index > max(disk.durable.last_index, disk.installed_index):
+        return False
+    chain = disk.log.chain_at(index)
+    return chain is None or checks.ghost.holds_durably(node, index, chain)
