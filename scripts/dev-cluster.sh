@@ -74,15 +74,22 @@ with socket.socket() as probe:
 PYTHON
 }
 
-start_node() {
+check_ports() {
     local id=$1 port
     if pid_of "$id" >/dev/null; then
-        say "node $id runs already"
         return
     fi
     for port in "$(http_port "$id")" "$(grpc_port "$id")"; do
         port_is_free "$port" || die "port $port is in use by another process, node $id needs it. End that process (ss -ltnp | grep $port shows it) and start again."
     done
+}
+
+start_node() {
+    local id=$1
+    if pid_of "$id" >/dev/null; then
+        say "node $id runs already"
+        return
+    fi
     mkdir -p "$dir/node$id"
     nohup .venv/bin/ferrite-server --config "configs/cluster-node$id.toml" --data-dir "$dir/node$id/data" \
         >>"$(log_of "$id")" 2>&1 </dev/null &
@@ -126,6 +133,7 @@ initialize() {
 cmd_start() {
     local id
     scripts/setup-venv.sh
+    for id in "${ids[@]}"; do check_ports "$id"; done
     for id in "${ids[@]}"; do start_node "$id"; done
     for id in "${ids[@]}"; do wait_answering "$id"; done
     initialize
@@ -220,7 +228,7 @@ cmd_test() {
     expect "a malformed body is refused" '"code": *"invalid"' post 1 /write '{"Set":'
     for id in "${ids[@]}"; do
         echo "  gRPC at node $id:"
-        .venv/bin/ferrite-grpc-client-test "127.0.0.1:$(grpc_port "$id")" || failed=1
+        .venv/bin/ferrite-grpc-client-test --addr "127.0.0.1:$(grpc_port "$id")" || failed=1
     done
     [ "$failed" = 0 ] || die "the smoke test failed"
     say "all passed"

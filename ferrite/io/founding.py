@@ -99,8 +99,8 @@ class Founding:
             raise _invalid(
                 f"{voters} voters, but cluster.expected_size says {expected}. Name {expected} voters, or correct the setting"
             )
-        if not voters:
-            raise _invalid("nobody of these votes. At least one member must")
+        if not any(member.voting for member in named if member.node_id == self._identity.node_id):
+            raise _invalid("this node makes the cluster and must vote in it. Send /init to a voting member")
 
     async def _fresh(self, named: MemberAddress) -> Member:
         presence = await self._ask(named)

@@ -73,7 +73,7 @@ class NodeRequests:
         request = self._node.next_request()
         command = encode_command(operation, origin=(*self._origin, request), session=session)
         event = events.ProposalReceived(
-            request=request, command=command, deadline_us=self._deadline_us(timeout_ms)
+            request=request, command=command, deadline_us=self._client_deadline_us(timeout_ms)
         )
         outcome = await self._node.ask(request, event)
         if not isinstance(outcome, actions.Reply):
@@ -95,7 +95,7 @@ class NodeRequests:
         request = self._node.next_request()
         event = events.ReadRequested(
             request=request,
-            deadline_us=self._deadline_us(timeout_ms),
+            deadline_us=self._client_deadline_us(timeout_ms),
             consistency=consistency,
             max_staleness_us=max_staleness_ms * 1000,
         )
@@ -236,6 +236,11 @@ class NodeRequests:
 
     def _deadline_us(self, timeout_ms: int | None) -> int:
         return now_us() + (self._timeout_ms if timeout_ms is None else timeout_ms) * 1000
+
+    def _client_deadline_us(self, timeout_ms: int | None) -> int:
+        """Clients may ask for less than network.request_timeout, never for more; operators may."""
+        allowed_ms = self._timeout_ms
+        return now_us() + (allowed_ms if timeout_ms is None else min(timeout_ms, allowed_ms)) * 1000
 
     def _error(self, outcome: Outcome) -> RequestRefused | OutcomeUnknown:
         if isinstance(outcome, actions.Refuse):

@@ -61,8 +61,7 @@ def run_server(config: Config) -> int:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_Server(config).run())
     except StartFailed as failed:
-        _log.error("the node cannot start", code=int(failed.code), reason=str(failed))
-        print(f"ferrite-server: {failed}", file=sys.stderr)  # noqa: T201 - the one line an operator sees, wherever logs go
+        _tell_operator(config, f"the node cannot start: {failed}", failed.code)
         return failed.code
 
 
@@ -105,7 +104,7 @@ class _Server:
         await self._close(running, DRAIN_MS if code == ExitCode.OK else DRAIN_FAILED_MS)
         _log.info("stopped", code=code)
         if code != ExitCode.OK:
-            print(f"ferrite-server: the node stopped: {detail}", file=sys.stderr)  # noqa: T201 - the one line an operator sees, wherever logs go
+            _tell_operator(self._config, f"the node stopped: {detail}", code)
         return code
 
     # ------------------------------------------------------------------------------------------------ start
@@ -250,6 +249,13 @@ def _http_identity(who: NodeIdentity) -> Identity:
         peer_addr=who.peer_addr,
         version=who.version,
     )
+
+
+def _tell_operator(config: Config, sentence: str, code: int) -> None:
+    """Say it once on stderr, and in the log when that is elsewhere."""
+    if config.logging.file_path is not None:
+        _log.error(sentence, code=int(code))
+    print(f"ferrite-server: {sentence}", file=sys.stderr)  # noqa: T201 - the line that an operator sees
 
 
 def _raise_file_limit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Final
@@ -34,7 +35,8 @@ class Snapshots:
     """
 
     def __init__(self, files: SnapshotFiles, state: StateStore) -> None:
-        """`saved` and `received` are written by one worker thread each."""
+        """The lock: what is received must not be tidied away between its name and its first byte."""
+        self._lock = threading.Lock()
         self._files = files
         self._state = state
         self._saved: bytes | None = None
@@ -58,8 +60,9 @@ class Snapshots:
         return self._files.read_chunk(snapshot, offset, length_max)
 
     def store_chunk(self, snapshot: SnapshotMeta, offset: int, data: bytes) -> None:
-        self._received = snapshot.snapshot_id
-        self._files.store_chunk(snapshot, offset, data)
+        with self._lock:
+            self._received = snapshot.snapshot_id
+            self._files.store_chunk(snapshot, offset, data)
 
     def install(self, snapshot: SnapshotMeta, cluster_id: bytes) -> RecoveredState:
         state = self._state.install(self._files.open_received(snapshot, cluster_id))
@@ -68,7 +71,9 @@ class Snapshots:
         return state
 
     def _tidy(self) -> None:
-        self._files.remove_others([kept for kept in (self._saved, self._received) if kept is not None])
+        with self._lock:
+            kept = [each for each in (self._saved, self._received) if each is not None]
+            self._files.remove_others(kept)
 
 
 class Storage:

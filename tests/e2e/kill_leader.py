@@ -116,6 +116,7 @@ def torture(
             spread = began + seconds * (number + 1) / kills - time.monotonic()
             time.sleep(max(0.0, spread))
             progress(number + 1, f"node {victim.node_id} is back")
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
         _wait_progress(load, cluster)
         ledger = load.stop()
     report.kills = kills

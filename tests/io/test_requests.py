@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from ferrite.core import NO_CLUSTER, AddLearner, Consistency, Index, NodeId, RefusalCode, Role, actions, events
+from ferrite.core import (
+    NO_CLUSTER,
+    AddLearner,
+    Consistency,
+    Index,
+    NodeId,
+    RefusalCode,
+    Role,
+    actions,
+    events,
+)
 from ferrite.core.kv import (
     CommandErrorCode,
     CommandFailed,
