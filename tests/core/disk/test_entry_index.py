@@ -1,11 +1,12 @@
 """The compact index against a plain list."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferrite.core.disk.entry_index import EntryIndex
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20), st.integers(0, 2)), max_size=60))
 def test_terms_blocks_and_discards_agree_with_a_list(steps: list[tuple[int, int, int]]) -> None:
     index = EntryIndex()

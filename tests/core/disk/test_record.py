@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferrite.core import Entry, HardState, Index, NodeId, Term
@@ -25,6 +25,7 @@ DRAFT = RecordDraft(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000).filter(bool))
 def test_content_comes_back_from_its_sectors_and_none_is_zero(content: bytes) -> None:
     raw = to_sectors(content)
@@ -76,6 +77,7 @@ def test_a_record_comes_back_and_only_at_its_place() -> None:
     assert decode_header(raw, 0, 98) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=1200), st.integers(0, 511))
 def test_any_bytes_are_no_record(raw: bytes, offset: int) -> None:
     assert decode_header(b"FREC" + raw, 0, 5) is None
