@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -313,13 +312,24 @@ class RocksStore:
         except Exception as error:
             raise classify(error) from error
 
-    def close(self) -> None:
-        """End all scans and close. Pinned views must be closed before. Closing twice is harmless."""
+    def close(self) -> StoreError | None:
+        """Flush, end all scans and close. Pinned views must be closed before. Closing twice is harmless.
+
+        Returns what RocksDB had to complain about, None for nothing. It is no exception, because it is the end in any case, and
+        what was promised to anybody was flushed before.
+        """
         if not self._open:
-            return
+            return None
         self._open = False
         for scan in list(self._scans):
             scan.close()
-        with suppress(StoreError):  # it is the end in any case, and what was promised was flushed before
+        failure: StoreError | None = None
+        try:
             self.flush()
-        self._db.close()
+        except StoreError as error:
+            failure = error
+        try:
+            self._db.close()
+        except Exception as error:  # noqa: BLE001 - rocksdict raises bare exceptions; it is returned
+            failure = failure or classify(error)
+        return failure

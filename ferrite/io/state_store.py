@@ -39,6 +39,7 @@ from ferrite.io.rocks import (
     RocksPin,
     RocksStore,
     StoreCorrupt,
+    StoreError,
     StoreFailed,
     StoreForeign,
     StoreStalled,
@@ -369,9 +370,12 @@ class StateStore:
         old.retire()
         return self.recovered
 
-    def close(self) -> None:
-        """Flush and close. Pinned views and worker threads must be done before. Closing twice is harmless."""
-        self._database.rocks.close()
+    def close(self) -> StoreError | None:
+        """Flush and close. Pinned views and worker threads must be done before. Closing twice is harmless.
+
+        Returns what went wrong with that last flush, None for nothing: the log has what it did not make durable.
+        """
+        return self._database.rocks.close()
 
 
 def _shown(record: bytes) -> str:

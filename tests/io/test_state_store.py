@@ -146,7 +146,8 @@ def test_a_scan_that_nobody_finished_does_not_keep_the_directory_locked(tmp_path
     half_done = [store.scan(b"", b"z"), pinned.scan(b"", b"z", reverse=True)]
     assert [next(scan) for scan in half_done] == [(b"a", b"1"), (b"c", b"3")]
     pinned.close()
-    store.close()
+    assert store.close() is None
+    assert store.close() is None
     again = RocksStore(tmp_path / "db", SMALL)
     assert again.get(b"b") == b"2"
     assert list(again.scan(b"b", b"b")) == []

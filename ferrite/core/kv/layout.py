@@ -57,6 +57,8 @@ _POINTER: Final = struct.Struct(">QIQQQ")
 _SUB: Final = struct.Struct(">I")
 _RECORD: Final = struct.Struct(">BQQQI")
 
+_META_FIELDS: Final = 10
+
 _PUT: Final = 0
 _TOMBSTONE: Final = 1
 
@@ -246,7 +248,11 @@ def decode_meta(data: bytes) -> Meta:
     try:
         fields = msgpack.unpackb(data)
         version = fields[0]
-        if version == LAYOUT_VERSION and all(type(number) is int for number in fields):
+        if version == LAYOUT_VERSION:
+            if len(fields) != _META_FIELDS or not all(type(number) is int for number in fields):
+                raise StateCorrupt(
+                    f"the record of the applied index is not {_META_FIELDS} numbers: {fields!r}"
+                )
             return Meta(*fields[1:])
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise StateCorrupt(f"the record of the applied index cannot be read: {error}") from error

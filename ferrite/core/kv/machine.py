@@ -34,6 +34,10 @@ from ferrite.core.values import (
 TIME_US_MAX: Final = 2**62
 """A cluster time above it (146,000 years) is not believed: sums with it would not fit the records."""
 
+# Plain numbers: looking an enum's member up costs more than the comparison, and this runs for every entry.
+_COMMAND: Final = int(EntryKind.COMMAND)
+_MEMBERSHIP: Final = int(EntryKind.MEMBERSHIP)
+_KINDS: Final = frozenset(int(kind) for kind in EntryKind)
 _LENGTHS: Final = struct.Struct(">II")
 _INSTALLED: Final = struct.Struct(">Q")
 
@@ -164,10 +168,11 @@ class _Step:
         time_us = payload_time_us(payload)
         if meta.time_us < time_us <= TIME_US_MAX:
             meta.time_us = time_us
-        self.sessions.expire()
-        if kind == EntryKind.COMMAND:
+        if meta.session_count:
+            self.sessions.expire()
+        if kind == _COMMAND:
             return self._command(payload[PAYLOAD_HEADER_BYTES:], identity)
-        if kind == EntryKind.MEMBERSHIP:
+        if kind == _MEMBERSHIP:
             self._membership(payload[PAYLOAD_HEADER_BYTES:])
         return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, assert_never
+
 from ferrite.core.kv.layout import (
     Layout,
     Pointer,
@@ -50,18 +52,20 @@ class ReadLimits:
 
 def execute(layout: Layout, overlay: Overlay, meta: Meta, operation: Operation) -> CommandResult:
     """Carry out a change and move the revision, or change nothing and say why."""
-    match operation:
-        case Batch(operations=operations):
-            keys = [single.key for single in operations]
-            if len(set(keys)) < len(keys):
-                return _invalid(
-                    "a key occurs twice in the batch; all of it happens at one revision, so name it once"
-                )
-        case _:
-            keys = [operation.key]
-    if b"" in keys:
-        return _invalid("the key is empty; a key has at least one byte")
+    if isinstance(operation, Batch):
+        keys = [single.key for single in operation.operations]
+        if len(set(keys)) < len(keys):
+            return _invalid(
+                "a key occurs twice in the batch; all of it happens at one revision, so name it once"
+            )
+        if b"" in keys:
+            return _invalid(_EMPTY_KEY)
+    elif not operation.key:
+        return _invalid(_EMPTY_KEY)
     return _carry_out(layout, overlay, meta, operation)
+
+
+_EMPTY_KEY: Final = "the key is empty; a key has at least one byte"
 
 
 def _invalid(detail: str) -> CommandFailed:
@@ -70,24 +74,24 @@ def _invalid(detail: str) -> CommandFailed:
 
 def _carry_out(layout: Layout, overlay: Overlay, meta: Meta, operation: Operation) -> CommandResult:
     transaction = _Transaction(layout, overlay, meta.revision + 1)
-    match operation:
-        case Put(key=key, value=data):
-            transaction.put(key, data)
-            meta.revision = transaction.finish()
-            return PutResult(revision=meta.revision)
-        case Delete(key=key):
-            existed = transaction.delete(key)
-            meta.revision = transaction.finish()
-            return DeleteResult(revision=meta.revision, existed=existed)
-        case Batch(operations=operations):
-            flags = tuple(
-                transaction.put(single.key, single.value)
-                if isinstance(single, Put)
-                else transaction.delete(single.key)
-                for single in operations
-            )
-            meta.revision = transaction.finish()
-            return BatchResult(revision=meta.revision, existed=flags)
+    if isinstance(operation, Put):
+        transaction.put(operation.key, operation.value)
+        meta.revision = transaction.finish()
+        return PutResult(revision=meta.revision)
+    if isinstance(operation, Delete):
+        existed = transaction.delete(operation.key)
+        meta.revision = transaction.finish()
+        return DeleteResult(revision=meta.revision, existed=existed)
+    if isinstance(operation, Batch):
+        flags = tuple(
+            transaction.put(single.key, single.value)
+            if isinstance(single, Put)
+            else transaction.delete(single.key)
+            for single in operation.operations
+        )
+        meta.revision = transaction.finish()
+        return BatchResult(revision=meta.revision, existed=flags)
+    assert_never(operation)
 
 
 class _Transaction:
