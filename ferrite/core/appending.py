@@ -8,7 +8,9 @@ from ferrite.core.proposals import on_heartbeat_heard
 from ferrite.core.raft import Raft
 from ferrite.core.roles import Leader
 from ferrite.core.values import (
+    INDEX_MAX,
     PAYLOAD_HEADER_BYTES,
+    TIME_US_MAX,
     Entry,
     EntryKind,
     Index,
@@ -16,6 +18,7 @@ from ferrite.core.values import (
     StopCode,
     Term,
     payload_kind,
+    payload_time_us,
 )
 
 
@@ -69,13 +72,15 @@ def _is_sound(message: AppendEntries) -> bool:
     for entry in message.entries:
         if not term <= entry.term <= message.term or len(entry.payload) < PAYLOAD_HEADER_BYTES:
             return False
+        if payload_time_us(entry.payload) > TIME_US_MAX:
+            return False
         if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
             try:
                 decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:])
             except ValueError:
                 return False
         term = entry.term
-    return term <= message.term
+    return term <= message.term and message.prev_log_index <= INDEX_MAX
 
 
 def _merge(raft: Raft, prev_index: Index, entries: tuple[Entry, ...]) -> bool:

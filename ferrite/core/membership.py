@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
-from ferrite.core.values import NO_INSTANCE, NodeId, value
+from ferrite.core.values import ID_MAX, NO_INSTANCE, NodeId, value
 
 
 @value
@@ -140,28 +140,84 @@ def encode_membership(membership: Membership) -> bytes:
     )
 
 
+MEMBERSHIP_FORMAT: Final = 1
+MEMBERSHIP_FIELDS: Final = 6
+_INSTANCE_BYTES: Final = 16
+
+
 def decode_membership(data: bytes) -> Membership:
     """Return the membership that `encode_membership` made. Raises ValueError on anything else."""
     try:
-        version, voters, outgoing, learners, members, retired = msgpack.unpackb(data, raw=False)
-        if version != 1:
-            raise ValueError(f"membership format {version}; this version of Ferrite reads format 1")
-        return Membership(
-            voters=tuple(NodeId(int(node)) for node in voters),
-            outgoing=tuple(NodeId(int(node)) for node in outgoing),
-            learners=tuple(NodeId(int(node)) for node in learners),
-            members={NodeId(m[0]): _member(m) for m in members},
-            retired={NodeId(int(node)): bytes(instance) for node, instance in retired},
+        fields = msgpack.unpackb(data, raw=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ValueError("not a membership: not msgpack") from error
+    if not isinstance(fields, list) or len(fields) != MEMBERSHIP_FIELDS or type(fields[0]) is not int:
+        raise ValueError("not a membership: its fields are missing")
+    if fields[0] != MEMBERSHIP_FORMAT:
+        raise ValueError(
+            f"not a membership: format {fields[0]}, and this version of Ferrite reads {MEMBERSHIP_FORMAT}"
         )
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
-        raise ValueError(f"not a membership: {error}") from error
+    _, voters, outgoing, learners, members, retired = fields
+    membership = Membership(
+        voters=_ids(voters),
+        outgoing=_ids(outgoing),
+        learners=_ids(learners),
+        members={member.node_id: member for member in map(_member, _list(members))},
+        retired=dict(map(_retired, _list(retired))),
+    )
+    _check(membership)
+    return membership
 
 
-def _member(fields: list[Any]) -> Member:
+def _check(membership: Membership) -> None:
+    """Hold what `Membership` says is always so; a leader never makes anything else."""
+    ids = {*membership.all_voters(), *membership.learners}
+    if not membership.voters:
+        raise ValueError("not a membership: nobody votes")
+    if ids != set(membership.members) or ids & set(membership.retired):
+        raise ValueError("not a membership: its members are not its voters and learners")
+    if set(membership.learners) & set(membership.all_voters()):
+        raise ValueError("not a membership: a learner is also a voter")
+
+
+def _list(items: Any) -> list[Any]:
+    if not isinstance(items, list):
+        raise ValueError("not a membership: a list was expected")  # noqa: TRY004 - damaged data, not a wrong call
+    return items
+
+
+def _id(number: Any) -> NodeId:
+    if type(number) is not int or not 0 < number <= ID_MAX:
+        raise ValueError("not a membership: an id from 1 to 2^63 - 1 was expected")
+    return NodeId(number)
+
+
+def _ids(items: Any) -> tuple[NodeId, ...]:
+    ids = tuple(_id(number) for number in _list(items))
+    if list(ids) != sorted(set(ids)):
+        raise ValueError("not a membership: ids stand ascending, each once")
+    return ids
+
+
+def _instance(data: Any) -> bytes:
+    if type(data) is not bytes or len(data) != _INSTANCE_BYTES:
+        raise ValueError("not a membership: an instance of 16 bytes was expected")
+    return data
+
+
+def _retired(fields: Any) -> tuple[NodeId, bytes]:
+    if len(_list(fields)) != 2:
+        raise ValueError("not a membership: an id and an instance were expected")
+    return _id(fields[0]), _instance(fields[1])
+
+
+def _member(fields: Any) -> Member:
+    if len(_list(fields)) != 5 or not all(type(text) is str for text in fields[2:]):
+        raise ValueError("not a membership: id, instance and three addresses were expected")
     node_id, instance, peer_addr, http_addr, grpc_addr = fields
     return Member(
-        node_id=NodeId(node_id),
-        instance=instance,
+        node_id=_id(node_id),
+        instance=_instance(instance),
         peer_addr=peer_addr,
         http_addr=http_addr,
         grpc_addr=grpc_addr,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ferrite.core.recovered import ReplicaConfig
-from ferrite.core.values import NO_TERM, Index, RequestId, Term
+from ferrite.core.values import NO_NODE, NO_TERM, Index, NodeId, RequestId, Term
 
 SWEEP_INTERVAL_US: Final = 10_000
 """Deadlines are kept to about this; one sweep serves all requests."""
@@ -21,6 +21,7 @@ class PendingProposal:
     command: bytes
     deadline_us: int
     term_sent: Term = NO_TERM
+    sent_to: NodeId = NO_NODE
     sent_us: int = 0
 
 
@@ -39,6 +40,8 @@ class PendingRequests:
         self.reads: dict[RequestId, int] = {}
         self.reads_waiting: list[RequestId] = []
         self.contexts: dict[int, tuple[int, tuple[RequestId, ...]]] = {}
+        self.read_retry_us = 0
+        """The leader was not ready: it is not asked again before this time."""
         self.reads_confirmed: list[tuple[Index, tuple[RequestId, ...]]] = []
         self.resend_us: int = 0
         """Forwards older than this are sent again when the leader is next heard."""

@@ -95,7 +95,7 @@ def _forward(raft: Raft, taken: list[tuple[RequestId, PendingProposal]]) -> None
     batch: list[tuple[RequestId, bytes]] = []
     size = 0
     for request, proposal in taken:
-        proposal.term_sent, proposal.sent_us = raft.term, raft.now_us
+        proposal.term_sent, proposal.sent_to, proposal.sent_us = raft.term, raft.leader, raft.now_us
         if batch and size + len(proposal.command) > raft.config.append_bytes_max:
             raft.send(raft.leader, Forward(term=raft.term, proposals=tuple(batch)))
             batch, size = [], 0
@@ -147,13 +147,14 @@ def _not_seen(raft: Raft, header: Header, message: Forward) -> list[tuple[Reques
     return new
 
 
-def on_forward_refused(raft: Raft, message: ForwardRefused) -> None:
+def on_forward_refused(raft: Raft, header: Header, message: ForwardRefused) -> None:
     """Refused for load: tell the client. Refused because leadership moved: wait for the next leader."""
     pending = raft.pending
     mine = [
-        r
-        for r in message.requests
-        if r in pending.proposals and pending.proposals[r].term_sent == message.term
+        request
+        for request in message.requests
+        if (proposal := pending.proposals.get(request))
+        and (proposal.term_sent, proposal.sent_to) == (message.term, header.source)
     ]
     if message.code is RefusalCode.OVERLOADED:
         for request in mine:
@@ -161,7 +162,7 @@ def on_forward_refused(raft: Raft, message: ForwardRefused) -> None:
             raft.refuse(request, message.code, message.detail)
         return
     pending.propose_again(mine)
-    if message.term == raft.term and raft.leader:
+    if header.source == raft.leader:
         # It still answers for this term but takes nothing: asking again at once would spin.
         raft.leader_connected = False
 

@@ -13,7 +13,7 @@ from typing import Final
 from ferrite.core.actions import Abandon, Action, Announce, Persist, Refuse, Reply, Send, Stop
 from ferrite.core.disk_state import DiskState
 from ferrite.core.membership import Membership, decode_membership
-from ferrite.core.messages import Header, Message
+from ferrite.core.messages import AppendEntriesResponse, Header, Message
 from ferrite.core.pending import PendingRequests
 from ferrite.core.raft_log import RaftLog
 from ferrite.core.recovered import Recovered, ReplicaConfig
@@ -40,6 +40,8 @@ from ferrite.core.values import (
 
 NEVER_US: Final = 1 << 62
 """A deadline that does not come."""
+STRANGERS_MAX: Final = 1000
+"""Nodes outside the membership whose incarnations are remembered: a fresh node knows nobody yet, everybody else few."""
 
 
 class Raft:
@@ -87,7 +89,7 @@ class Raft:
         self.role: RoleState = Follower()
         self.leader: NodeId = NO_NODE
         self.leader_connected = False
-        self.leader_heard_us = now_us - config.election_timeout_max_us
+        self.leader_heard_us: int | None = None
         self.election_deadline_us = NEVER_US
         self.boots_seen: dict[tuple[NodeId, bytes], int] = {}
         self.instances_seen: dict[NodeId, bytes] = {}
@@ -97,7 +99,7 @@ class Raft:
         self.bootstrap_request: RequestId | None = None
         self.shutdown_deadline_us: int | None = None
         self.transfer_requests: list[tuple[RequestId, int]] = []
-        self._fresh: list[tuple[NodeId, Message, bool]] = []
+        self._fresh: list[tuple[Term, NodeId, Message, bool]] = []
         self._held: deque[tuple[int, Term, NodeId, Message]] = deque()
         self._announced: Announce | None = None
 
@@ -142,6 +144,21 @@ class Raft:
         member = self.membership.members.get(node)
         return member.instance if member else self.membership.retired.get(node)
 
+    def remember_instance(self, node: NodeId, instance: bytes) -> None:
+        """Note who speaks, so that it can be answered; of strangers only the latest are kept."""
+        self.instances_seen[node] = instance
+        if len(self.instances_seen) > STRANGERS_MAX:
+            self._forget_strangers()
+
+    def _forget_strangers(self) -> None:
+        known = self.membership.members
+        strangers = [node for node in self.instances_seen if node not in known]
+        for node in strangers[: len(strangers) // 2]:
+            del self.instances_seen[node]
+        self.boots_seen = {
+            key: boot for key, boot in self.boots_seen.items() if key[0] in self.instances_seen
+        }
+
     def header_for(self, peer: NodeId) -> Header:
         """Return the header of a frame to this peer."""
         target_instance = self.instance_of(peer) or self.instances_seen.get(peer, NO_INSTANCE)
@@ -158,15 +175,17 @@ class Raft:
 
     def send(self, to: NodeId, message: Message, *, promise: bool = False) -> None:
         """Send once the present term and vote are durable; a *promise* also waits for everything ordered so far (DR1)."""
-        self._fresh.append((to, message, promise))
+        self._fresh.append((self.term, to, message, promise))
 
     def release_messages(self) -> None:
         """Emit what may leave now; `stage` has been called, so that every promise has its write number."""
         disk = self.disk
         if self._held:
             self._release_held()
-        for to, message, promise in self._fresh:
+        for term, to, message, promise in self._fresh:
             gate = disk.write_seq if promise else disk.hard_state_seq
+            if term != self.term:
+                continue  # Made in a term that ended in this very step.
             if gate <= disk.durable_seq:
                 self.actions.append(Send(to=to, message=message))
             else:
@@ -244,10 +263,10 @@ class Raft:
         """Was a leader heard within the minimum election timeout? Then nobody gets our vote (thesis 4.2.3)."""
         if isinstance(self.role, Leader):
             return True
-        return (
-            self.leader != NO_NODE
-            and self.now_us < self.leader_heard_us + self.config.election_timeout_min_us
-        )
+        heard_us = self.leader_heard_us
+        if self.leader == NO_NODE or heard_us is None:
+            return False
+        return self.now_us < heard_us + self.config.election_timeout_min_us
 
     def reset_election_timer(self) -> None:
         """Choose a new time to campaign; voters that others are preferred to wait longer for each of them."""
@@ -282,8 +301,18 @@ class Raft:
         must(not isinstance(self.role, Leader), "a leader never cuts its own log (Leader Append-Only)")
         self.log.truncate(first_index)
         self.disk.truncated(first_index)
+        self._unpromise(first_index)
         self.memberships = [(index, m) for index, m in self.memberships if index < first_index]
         self.counters["log_truncations"] += 1
+
+    def _unpromise(self, first_index: Index) -> None:
+        """What was cut must not be acknowledged any more, whatever was about to say so."""
+
+        def void(message: Message) -> bool:
+            return isinstance(message, AppendEntriesResponse) and message.match_index >= first_index
+
+        self._held = deque(held for held in self._held if not void(held[3]))
+        self._fresh = [fresh for fresh in self._fresh if not void(fresh[2])]
 
     def forget_old_memberships(self) -> None:
         """Only the last committed membership and the later ones can be rolled back to."""

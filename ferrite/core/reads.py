@@ -7,7 +7,7 @@ from typing import Final
 from ferrite.core.actions import ServeRead
 from ferrite.core.events import ReadRequested
 from ferrite.core.messages import Header, ReadIndex, ReadIndexResponse
-from ferrite.core.raft import Raft
+from ferrite.core.raft import NEVER_US, Raft
 from ferrite.core.roles import Leader, ReadBatch
 from ferrite.core.values import Consistency, Index, NodeId, RefusalCode, RequestId
 
@@ -34,11 +34,11 @@ def on_read(raft: Raft, event: ReadRequested) -> None:
 
 
 def _serve_stale(raft: Raft, event: ReadRequested) -> None:
-    age_us = 0 if raft.leads() else raft.now_us - raft.leader_heard_us
-    if event.max_staleness_us and age_us > event.max_staleness_us:
-        detail = (
-            f"no leader was heard for {age_us // 1000} ms; the bound is {event.max_staleness_us // 1000} ms"
-        )
+    heard_us = raft.now_us if raft.leads() else raft.leader_heard_us
+    bound_us = event.max_staleness_us
+    if bound_us and (heard_us is None or raft.now_us - heard_us > bound_us):
+        heard = "yet" if heard_us is None else f"for {(raft.now_us - heard_us) // 1000} ms"
+        detail = f"no leader was heard {heard}; the bound is {bound_us // 1000} ms"
         raft.refuse(event.request, RefusalCode.TOO_STALE, detail)
         return
     raft.counters["reads_serializable"] += 1
@@ -52,8 +52,10 @@ def advance_reads(raft: Raft) -> None:
         _take_confirmed(raft, office)
         _begin_round(raft, office)
         _take_confirmed(raft, office)
-    elif raft.leader and raft.leader_connected:
-        _ask_leader(raft)
+    else:
+        _give_up_old_contexts(raft)
+        if raft.leader and raft.leader_connected:
+            _ask_leader(raft)
     _serve_applied(raft)
 
 
@@ -100,7 +102,8 @@ def _take_confirmed(raft: Raft, office: Leader) -> None:
 
 def _ask_leader(raft: Raft) -> None:
     pending = raft.pending
-    _give_up_old_contexts(raft)
+    if raft.now_us < pending.read_retry_us:
+        return
     if pending.reads_waiting and len(pending.contexts) < ROUNDS_OUTSTANDING_MAX:
         requests = pending.take_waiting_reads()
         if requests:
@@ -109,12 +112,25 @@ def _ask_leader(raft: Raft) -> None:
             raft.send(raft.leader, ReadIndex(term=raft.term, context=context))
 
 
+def read_deadline_us(raft: Raft) -> int:
+    """Return when a question to the leader is to be asked, or asked anew."""
+    pending = raft.pending
+    deadline_us = NEVER_US
+    if pending.reads_waiting and pending.read_retry_us > raft.now_us:
+        deadline_us = pending.read_retry_us
+    for asked_us, _ in pending.contexts.values():
+        deadline_us = min(deadline_us, asked_us + _patience_us(raft))
+    return deadline_us
+
+
+def _patience_us(raft: Raft) -> int:
+    return 3 * raft.config.heartbeat_interval_us
+
+
 def _give_up_old_contexts(raft: Raft) -> None:
     contexts = raft.pending.contexts
-    if not contexts:
-        return
-    patience_us = 3 * raft.config.heartbeat_interval_us
-    lost = [context for context, (asked_us, _) in contexts.items() if raft.now_us - asked_us > patience_us]
+    patience_us = _patience_us(raft)
+    lost = [context for context, (asked_us, _) in contexts.items() if raft.now_us - asked_us >= patience_us]
     for context in lost:
         raft.pending.read_again(contexts.pop(context)[1])
 
@@ -123,16 +139,15 @@ def _serve_applied(raft: Raft) -> None:
     confirmed = raft.pending.reads_confirmed
     if not confirmed or raft.snapshots.install_outstanding:
         return
-    ready: list[RequestId] = []
     waiting: list[tuple[Index, tuple[RequestId, ...]]] = []
     for read_index, requests in confirmed:
-        if read_index <= raft.applied_index:
-            ready.extend(request for request in requests if raft.pending.reads.pop(request, None) is not None)
-        else:
+        if read_index > raft.applied_index:
             waiting.append((read_index, requests))
+            continue
+        ready = tuple([request for request in requests if raft.pending.reads.pop(request, None) is not None])
+        if ready:
+            raft.actions.append(ServeRead(requests=ready, read_index=read_index))
     raft.pending.reads_confirmed = waiting
-    if ready:
-        raft.actions.append(ServeRead(requests=tuple(ready), read_index=raft.applied_index))
 
 
 def on_read_index(raft: Raft, header: Header, message: ReadIndex) -> None:
@@ -147,8 +162,10 @@ def on_read_index(raft: Raft, header: Header, message: ReadIndex) -> None:
     )
 
 
-def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:
+def on_read_index_response(raft: Raft, header: Header, message: ReadIndexResponse) -> None:
     """The leader was the leader after we asked, and this is what was committed then."""
+    if header.source != raft.leader:
+        return  # Contexts are void when the leader changes, so nobody else was asked.
     asked = raft.pending.contexts.pop(message.context, None)
     if asked is None:
         return
@@ -156,5 +173,5 @@ def on_read_index_response(raft: Raft, message: ReadIndexResponse) -> None:
     if message.ready:
         raft.pending.confirmed(message.read_index, requests)
     else:
-        raft.leader_connected = False  # Until it speaks again: asking at once would spin.
+        raft.pending.read_retry_us = raft.now_us + raft.config.heartbeat_interval_us
         raft.pending.read_again(requests)

@@ -26,7 +26,7 @@ from ferrite.core.election import (
 )
 from ferrite.core.proposals import expire, on_forward, on_forward_refused, on_proposal, send_waiting
 from ferrite.core.raft import NEVER_US, Raft
-from ferrite.core.reads import advance_reads, on_read, on_read_index, on_read_index_response
+from ferrite.core.reads import advance_reads, on_read, on_read_index, on_read_index_response, read_deadline_us
 from ferrite.core.recovered import Recovered, ReplicaConfig
 from ferrite.core.replication import (
     advance_commit_by_quorum,
@@ -65,10 +65,11 @@ from ferrite.core.upkeep import (
     order_flush,
     order_load_if_wanted,
 )
-from ferrite.core.values import NO_CLUSTER, Index, NodeId, StopCode, must
+from ferrite.core.values import NO_CLUSTER, NO_NODE, Index, NodeId, StopCode, must
 
 TERM_MAX: Final = 1 << 62
-"""No honest cluster comes near; a message beyond it is a confused peer's and would wedge every election."""
+TERM_JUMP_MAX: Final = 1 << 32
+"""No honest cluster comes near; a message beyond is a confused peer's, and to believe it could wedge every election."""
 SETTLE_PASSES_MAX: Final = 16
 """Two or three are normal; more is a consequence that never rests, which is a bug."""
 
@@ -92,7 +93,7 @@ class Replica:
         if self._unfit:
             return raft.now_us
         pending = raft.pending
-        deadline_us = min(pending.sweep_us, flush_deadline_us(raft))
+        deadline_us = min(pending.sweep_us, flush_deadline_us(raft), read_deadline_us(raft))
         office = raft.role
         if isinstance(office, Leader):
             deadline_us = min(deadline_us, office.heartbeat_due_us, check_quorum_us(raft, office))
@@ -194,8 +195,8 @@ def check_header(raft: Raft, header: m.Header) -> str | None:
             f"meant for node {header.target} with data directory {header.target_instance.hex()}; this is node "
             f"{own.node_id} with data directory {own.instance.hex()}. A wiped or copied node must join with a new id"
         )
-    if header.source == own.node_id:
-        return f"comes from node {header.source}, which is this node's own id"
+    if header.source in {NO_NODE, own.node_id}:
+        return f"comes from node {header.source}, which is nobody's id or this node's own"
     if header.cluster_id == NO_CLUSTER:
         return "the sender belongs to no cluster"
     if raft.initialized and header.cluster_id != raft.hard_state.cluster_id:
@@ -216,7 +217,9 @@ def _on_message(raft: Raft, event: e.MessageReceived) -> None:
         raft.counters["messages_dropped_identity"] += 1
         return
     # A fresh node answers a pre-vote in term 0; nothing else is ever said there.
-    if message.term > TERM_MAX or (message.term == 0 and not isinstance(message, m.PreVoteResponse)):
+    if message.term > min(TERM_MAX, raft.term + TERM_JUMP_MAX) or (
+        message.term == 0 and not isinstance(message, m.PreVoteResponse)
+    ):
         raft.counters["messages_dropped_malformed"] += 1
         return
     _note_boot(raft, header)
@@ -233,7 +236,7 @@ def _on_message(raft: Raft, event: e.MessageReceived) -> None:
 
 def _note_boot(raft: Raft, header: m.Header) -> None:
     key = (header.source, header.source_instance)
-    raft.instances_seen[header.source] = header.source_instance
+    raft.remember_instance(header.source, header.source_instance)
     if header.source_boot > raft.boots_seen.get(key, 0):
         raft.boots_seen[key] = header.source_boot
         office = raft.leads()
@@ -335,10 +338,10 @@ _ON_MESSAGE: Final[dict[type[Any], Callable[[Raft, m.Header, Any], None]]] = {
     m.InstallSnapshot: on_install_snapshot,
     m.InstallSnapshotResponse: on_install_snapshot_response,
     m.ReadIndex: on_read_index,
-    m.ReadIndexResponse: lambda raft, _, message: on_read_index_response(raft, message),
+    m.ReadIndexResponse: on_read_index_response,
     m.TimeoutNow: on_timeout_now,
     m.Forward: on_forward,
-    m.ForwardRefused: lambda raft, _, message: on_forward_refused(raft, message),
+    m.ForwardRefused: on_forward_refused,
 }
 
 _TAKEN_FROM_EARLIER_TERMS: Final = frozenset({m.PreVote, m.PreVoteResponse, m.Forward, m.ForwardRefused})
@@ -354,9 +357,10 @@ def _fire_timers(raft: Raft) -> None:
         if raft.now_us >= check_quorum_us(raft, office):
             raft.counters["quorum_lost"] += 1
             raft.become_follower(raft.term)
-        elif raft.now_us >= office.heartbeat_due_us:
-            on_heartbeat_due(raft, office)
-        expire_change(raft, office)
+        else:
+            if raft.now_us >= office.heartbeat_due_us:
+                on_heartbeat_due(raft, office)
+            expire_change(raft, office)
     elif raft.now_us >= raft.election_deadline_us:
         on_election_timeout(raft)
     if raft.now_us >= raft.pending.sweep_us:
@@ -430,7 +434,11 @@ def _status(raft: Raft) -> ReplicaStatus:
         membership_index=raft.membership_index,
         membership_committed=raft.membership_index <= raft.commit_index,
         peers=MappingProxyType(peers),
-        leader_last_heard_us=raft.now_us if office else raft.leader_heard_us,
+        leader_last_heard_us=raft.now_us
+        if office
+        else -1
+        if raft.leader_heard_us is None
+        else raft.leader_heard_us,
         pending_proposals=len(raft.pending.proposals),
         pending_reads=len(raft.pending.reads),
         pending_bytes=raft.pending.bytes,

@@ -13,7 +13,7 @@ from ferrite.core.proposals import abandon_skipped
 from ferrite.core.raft import Raft
 from ferrite.core.recovered import LostTail
 from ferrite.core.roles import Leader
-from ferrite.core.values import Index, NodeId, SnapshotMeta, StopCode, Term, must
+from ferrite.core.values import INDEX_MAX, Index, NodeId, SnapshotMeta, StopCode, Term, must
 
 # -- sending --------------------------------------------------------------------------------------------------
 
@@ -160,7 +160,8 @@ def on_install_snapshot(raft: Raft, header: Header, message: InstallSnapshotMess
 def _is_sound(message: InstallSnapshotMessage) -> bool:
     end = message.offset + len(message.data)
     meta = message.snapshot
-    return bool(message.data) and end <= meta.size_bytes and message.done == (end == meta.size_bytes)
+    whole = bool(message.data) and end <= meta.size_bytes and message.done == (end == meta.size_bytes)
+    return whole and 0 < meta.last_term <= message.term and meta.last_index <= INDEX_MAX
 
 
 def _answer(raft: Raft, to: NodeId, snapshot_id: bytes, next_offset: int, *, installed: bool = False) -> None:
@@ -201,6 +202,13 @@ def on_snapshot_installed(raft: Raft, event: SnapshotInstalled) -> None:
     if event.state.applied_index != meta.last_index or event.state.applied_term != meta.last_term:
         raft.stop(StopCode.CORRUPTION, f"the installed snapshot is not the one announced ({meta.last_index})")
         return
+    if raft.commit_index >= meta.last_index and raft.log.term_at(meta.last_index) not in {
+        None,
+        meta.last_term,
+    }:
+        detail = f"the snapshot of index {meta.last_index} contradicts what was committed here meanwhile"
+        raft.stop(StopCode.CORRUPTION, f"{detail}: one of the two nodes lost committed entries")
+        return
     raft.counters["snapshots_installed"] += 1
     abandon_skipped(raft, meta.last_term)
     _move_behind(raft, meta, event.state.membership)
@@ -209,6 +217,7 @@ def on_snapshot_installed(raft: Raft, event: SnapshotInstalled) -> None:
 
 
 def _move_behind(raft: Raft, meta: SnapshotMeta, membership: Membership) -> None:
+    # With the same entry at its end, what the log has after it stays; else it was never part of this history.
     keeps_suffix = raft.log.term_at(meta.last_index) == meta.last_term
     later = [(index, m) for index, m in raft.memberships if index > meta.last_index] if keeps_suffix else []
     raft.memberships = [(meta.last_index, membership), *later]

@@ -42,6 +42,7 @@ class ReplicaStatus:
     membership_committed: bool
     peers: Mapping[NodeId, PeerStatus]
     leader_last_heard_us: int
+    """-1: never since this boot."""
     pending_proposals: int
     pending_reads: int
     pending_bytes: int

@@ -15,7 +15,8 @@ def on_transfer_requested(raft: Raft, event: TransferRequested) -> None:
     """Begin to hand over; the request is answered when somebody leads a later term."""
     office = raft.leads()
     if office is None:
-        raft.refuse(event.request, RefusalCode.NOT_LEADER, "only the leader can hand leadership over")
+        code = RefusalCode.NOT_LEADER if raft.initialized else RefusalCode.NOT_INITIALIZED
+        raft.refuse(event.request, code, "only the leader can hand leadership over")
     elif event.target == raft.node_id:
         raft.reply(event.request, raft.node_id)
     elif office.transfer or office.change:
@@ -68,6 +69,8 @@ def advance_transfer(raft: Raft, office: Leader) -> None:
 
 def hand_over_on_removal(raft: Raft, office: Leader) -> None:
     """The membership without this leader is committed: tell the best voter to campaign, and lead no more (thesis 4.2.2)."""
+    if raft.stepping_down:
+        return
     successor = best_successor(raft, office)
     for peer, progress in office.progress.items():
         if progress.match_index >= raft.membership_index and successor == peer:

@@ -13,6 +13,11 @@ Index = NewType("Index", int)
 RequestId = NewType("RequestId", int)
 """A request of this boot of this node, numbered by the host, growing."""
 
+INDEX_MAX: Final = 1 << 62
+TIME_US_MAX: Final = 1 << 62
+ID_MAX: Final = (1 << 63) - 1
+"""Bounds that no honest cluster comes near; beyond them arithmetic would no longer fit 8 bytes."""
+
 NO_NODE: Final = NodeId(0)
 NO_INDEX: Final = Index(0)
 NO_TERM: Final = Term(0)

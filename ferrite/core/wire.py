@@ -7,7 +7,7 @@ A frame is `msgpack([version, header, messages])` followed by the CRC-32 of thos
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgpack
@@ -50,19 +50,18 @@ def decode_frame(data: bytes) -> tuple[m.Header, list[m.Message]]:
     if len(data) <= _CRC_BYTES or zlib.crc32(body) != int.from_bytes(data[-_CRC_BYTES:], "big"):
         raise FrameError("the frame's CRC-32 does not match: damaged on the way, or no frame at all")
     try:
-        version, *rest = msgpack.unpackb(body, raw=False, use_list=False, strict_map_key=True)
-        if version != WIRE_VERSION:
-            raise FrameError(f"wire version {version}; this node speaks version {WIRE_VERSION}")
-        fields, batch = rest
-        return _header(fields), [_decode(message) for message in batch]
-    except FrameError:
-        raise
-    except (ValueError, TypeError, IndexError, KeyError, OverflowError, msgpack.UnpackException) as error:
-        raise FrameError(f"not a frame: {error}") from error
+        frame = _array(msgpack.unpackb(body, raw=False, use_list=False, strict_map_key=True))
+    except (ValueError, msgpack.UnpackException) as error:
+        raise FrameError("not a frame: not msgpack") from error
+    version = _u64(frame[0]) if frame else 0
+    if version != WIRE_VERSION:
+        raise FrameError(f"wire version {version}; this node speaks version {WIRE_VERSION}")
+    _, fields, batch = _array(frame, 3)
+    return _header(fields), [_decode(message) for message in _array(batch)]
 
 
-def _header(fields: Sequence[Any]) -> m.Header:
-    cluster_id, group_id, source, source_instance, source_boot, target, target_instance = fields
+def _header(fields: Any) -> m.Header:
+    cluster_id, group_id, source, source_instance, source_boot, target, target_instance = _array(fields, 7)
     return m.Header(
         cluster_id=_bytes(cluster_id, _ID_BYTES),
         group_id=_u64(group_id),
@@ -74,12 +73,21 @@ def _header(fields: Sequence[Any]) -> m.Header:
     )
 
 
-# What a field may be. A damaged frame does not come this far (CRC); these stop a confused or hostile peer.
+# What a field may be. A damaged frame does not come this far (CRC); these stop a confused or hostile peer. What came is
+# named by its type only: it may be nested deeper than Python can print.
+
+
+def _array(items: Any, length: int | None = None) -> tuple[Any, ...]:
+    if type(items) is not tuple or (length is not None and len(items) != length):
+        raise FrameError(
+            f"expected an array of {length or 'any number of'} fields, got {type(items).__name__}"
+        )
+    return items
 
 
 def _u64(number: Any) -> int:
     if type(number) is not int or not 0 <= number <= _U64_MAX:
-        raise FrameError(f"expected a number from 0 to 2^64 - 1, got {number!r:.40}")
+        raise FrameError(f"expected a number from 0 to 2^64 - 1, got {type(number).__name__}")
     return number
 
 
@@ -93,32 +101,38 @@ def _index(number: Any) -> Index:
 
 def _bool(flag: Any) -> bool:
     if type(flag) is not bool:
-        raise FrameError(f"expected true or false, got {flag!r:.40}")
+        raise FrameError(f"expected true or false, got {type(flag).__name__}")
     return flag
 
 
 def _bytes(data: Any, length: int | None = None) -> bytes:
     if type(data) is not bytes or (length is not None and len(data) != length):
-        raise FrameError(f"expected {length if length is not None else 'some'} bytes, got {data!r:.40}")
+        raise FrameError(
+            f"expected {length if length is not None else 'some'} bytes, got {type(data).__name__}"
+        )
     return data
 
 
 def _text(text: Any) -> str:
     if type(text) is not str:
-        raise FrameError(f"expected text, got {text!r:.40}")
+        raise FrameError(f"expected text, got {type(text).__name__}")
     return text
 
 
 def _entries(entries: Any) -> tuple[Entry, ...]:
-    made = tuple([Entry(term, payload) for term, payload in entries])
-    for term, payload in made:
+    made = []
+    for entry in _array(entries):
+        if type(entry) is not tuple or len(entry) != 2:
+            raise FrameError("expected an entry of term and payload")
+        term, payload = entry
         if type(term) is not int or not 0 <= term <= _U64_MAX or type(payload) is not bytes or not payload:
-            raise FrameError(f"expected an entry (term, payload), got {(term, payload)!r:.60}")
-    return made
+            raise FrameError("expected an entry of a term and a payload that is not empty")
+        made.append(Entry(Term(term), payload))
+    return tuple(made)
 
 
 def _snapshot(fields: Any) -> SnapshotMeta:
-    snapshot_id, last_index, last_term, size_bytes = fields
+    snapshot_id, last_index, last_term, size_bytes = _array(fields, 4)
     return SnapshotMeta(
         snapshot_id=_bytes(snapshot_id, _ID_BYTES),
         last_index=_index(last_index),
@@ -132,11 +146,19 @@ def _snapshot_fields(snapshot: SnapshotMeta) -> tuple[Any, ...]:
 
 
 def _proposals(items: Any) -> tuple[tuple[RequestId, bytes], ...]:
-    return tuple([(RequestId(_u64(request)), _bytes(command)) for request, command in items])
+    pairs = [_array(item, 2) for item in _array(items)]
+    return tuple([(RequestId(_u64(request)), _bytes(command)) for request, command in pairs])
 
 
 def _requests(items: Any) -> tuple[RequestId, ...]:
-    return tuple([RequestId(_u64(request)) for request in items])
+    return tuple([RequestId(_u64(request)) for request in _array(items)])
+
+
+def _code(text: Any) -> RefusalCode:
+    try:
+        return RefusalCode(_text(text))
+    except ValueError as error:
+        raise FrameError("expected a refusal code; is the peer newer than this node?") from error
 
 
 def _same(field: Any) -> Any:
@@ -225,7 +247,7 @@ _FIELDS: Final[dict[int, tuple[type[Any], tuple[tuple[str, _Read, _Read], ...]]]
         (
             ("term", _term, _same),
             ("requests", _requests, _same),
-            ("code", RefusalCode, lambda code: code.value),
+            ("code", _code, lambda code: code.value),
             ("detail", _text, _same),
         ),
     ),
@@ -240,10 +262,10 @@ def _encode(message: m.Message) -> list[Any]:
     return [tag, *[write(getattr(message, name)) for name, _, write in fields]]
 
 
-def _decode(packed: Sequence[Any]) -> m.Message:
-    tag, *given = packed
-    if type(tag) is not int or tag not in _FIELDS:
-        raise FrameError(f"unknown message tag {tag!r:.40}; is the peer newer than this node?")
+def _decode(packed: Any) -> m.Message:
+    tag, *given = _array(packed) or (0,)
+    if _u64(tag) not in _FIELDS:
+        raise FrameError(f"unknown message tag {tag}; is the peer newer than this node?")
     cls, fields = _FIELDS[tag]
     if len(given) != len(fields):
         raise FrameError(f"{cls.__name__} has {len(fields)} fields, got {len(given)}")
