@@ -189,7 +189,11 @@ class Bench:
         term: int | None = None,
         voted_for: int = 0,
         applied: int = 1,
+        base: tuple[int, int] | None = None,
+        installed: int = 0,
+        tail_entries: int | None = None,
         lost_tail: LostTail | None = None,
+        auto_load: bool = True,
         auto_persist: bool = True,
         auto_apply: bool = True,
         blank: bool = False,
@@ -198,13 +202,15 @@ class Bench:
         self.config = ReplicaConfig(**{"seed": 1, **config})
         self.node, self.boot = node, 1
         self.auto_persist, self.auto_apply = auto_persist, auto_apply
+        self.auto_load, self.tail_entries = auto_load, tail_entries
         self.disk = Disk()
         self.state = RecoveredState()
         if not blank:
             founding = membership or membership_of(voters, learners=learners)
             rest = [item if isinstance(item, Entry) else entry(item, n) for n, item in enumerate(log)]
-            self.disk.log = [membership_entry(1, founding), *rest]
-            last = int(self.disk.log[-1].term)
+            self.disk.log = rest if base else [membership_entry(1, founding), *rest]
+            self.disk.base = base or (0, 0)
+            last = self.disk.term_at(self.disk.last_index)
             self.disk.hard_state = HardState(
                 cluster_id=CLUSTER,
                 term=Term(last if term is None else term),
@@ -212,8 +218,9 @@ class Bench:
             )
             self.state = RecoveredState(
                 applied_index=Index(applied),
-                applied_term=Term(self.disk.term_at(applied)) if applied else Term(0),
+                applied_term=Term(self.disk.term_at(min(applied, self.disk.last_index))) if applied else Term(0),
                 membership=founding if applied else Membership(),
+                installed_index=Index(installed),
             )
         self.now_us = START_US
         self.lost_tail = lost_tail
@@ -225,6 +232,7 @@ class Bench:
         self.writes: list[actions.Persist] = []
         self.image = self.disk.copy()
         self.applying: actions.Apply | None = None
+        self.loading: actions.LoadEntries | None = None
         self.applied: list[Entry] = []
         self.next_apply = self.state.applied_index + 1
         self.durable_index = self.disk.last_index
@@ -246,6 +254,7 @@ class Bench:
                 runs.append((Index(index), item.term))
             if item.payload[:1] == bytes([EntryKind.MEMBERSHIP]):
                 found.append((Index(index), item.payload))
+        kept = len(disk.log) if self.tail_entries is None else min(self.tail_entries, len(disk.log))
         return Recovered(
             identity=Identity(node_id=NodeId(self.node), instance=instance_of(self.node), boot=self.boot),
             log=RecoveredLog(
@@ -254,8 +263,8 @@ class Bench:
                 base_term=Term(disk.base[1]),
                 last_index=Index(disk.last_index),
                 term_runs=tuple(runs),
-                tail_first_index=Index(disk.base[0] + 1),
-                tail=tuple(disk.log),
+                tail_first_index=Index(disk.last_index - kept + 1),
+                tail=tuple(disk.log[len(disk.log) - kept :]),
                 memberships=tuple(found),
                 last_write_seq=self.write_seq,
                 lost_tail=self.lost_tail,
@@ -338,6 +347,14 @@ class Bench:
                     self._check_answer(request)
             case actions.Reply() | actions.Refuse() | actions.Abandon():
                 self._check_answer(act.request)
+            case actions.LoadEntries():
+                assert self.loading is None, "a second LoadEntries while one is outstanding"
+                assert act.first_index < act.end_index <= self.durable_index + 1, "loads what is not on disk"
+                self.loading = act
+                if self.auto_load:
+                    self.held.append(self.loaded_fact())
+            case actions.DiscardLog():
+                assert act.first_index <= self.status.flushed_index + 1, "discards what no flushed state covers"
             case actions.Stop():
                 self.stopped = act
             case _:
@@ -367,6 +384,15 @@ class Bench:
             case messages.RequestVoteResponse(vote_granted=True) | messages.RequestVote():
                 wanted = to if isinstance(message, messages.RequestVoteResponse) else self.node
                 assert hard.voted_for == wanted and hard.term == message.term, "S11: the vote is not durable"
+            case messages.AppendEntries():
+                first = message.prev_log_index + 1
+                for index, item in enumerate(message.entries, first):
+                    if index > self.image.base[0]:
+                        assert item == self.image.log[index - self.image.base[0] - 1], "sends what it does not hold"
+                if message.prev_log_index >= self.image.base[0]:
+                    assert message.prev_log_term == self.image.term_at(message.prev_log_index), "a wrong prev"
+            case messages.InstallSnapshotResponse(installed=True):
+                assert not self.writes or self.writes[-1].base is None, "S11: acknowledges a snapshot whose base is not durable"
             case messages.AppendEntriesResponse(success=True):
                 assert message.match_index <= self.durable_index, "S11: acknowledges what is not durable"
             case _:
@@ -406,6 +432,12 @@ class Bench:
                 self.applying = None
             case events.ApplyStalled():
                 self.applying = None
+            case events.EntriesLoaded():
+                self.loading = None
+            case events.SnapshotInstalled():
+                if fact.installed and fact.state is not None:
+                    self.state = fact.state
+                    self.next_apply = fact.state.applied_index + 1
             case _:
                 pass
 
@@ -419,6 +451,28 @@ class Bench:
     def apply(self) -> Acts:
         """The outstanding Apply is done."""
         fact = self._applied_fact()
+        self._note(fact)
+        return self.step(fact)
+
+    def loaded_fact(self, *, at_most: int = 1 << 30) -> events.EntriesLoaded:
+        order = self.loading
+        assert order is not None
+        found: list[Entry] = []
+        size = 0
+        for index in range(order.first_index, order.end_index):
+            item = self.disk.log[index - self.disk.base[0] - 1]
+            size += len(item.payload)
+            if found and (size > order.bytes_max or len(found) >= at_most):
+                break
+            found.append(item)
+        return events.EntriesLoaded(first_index=order.first_index, entries=tuple(found))
+
+    def load(self, *, at_most: int = 1 << 30) -> Acts:
+        """The outstanding LoadEntries is answered from the disk."""
+        return self.report(self.loaded_fact(at_most=at_most))
+
+    def report(self, fact: Any) -> Acts:
+        """Report something that has happened on this host, and remember that it has."""
         self._note(fact)
         return self.step(fact)
 
