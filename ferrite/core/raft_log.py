@@ -109,8 +109,10 @@ class RaftLog:
             self._run_starts.pop()
             self._run_terms.pop()
         while self._cache and self._cache_first + len(self._cache) > first_index:
-            size = len(self._cache.pop().payload)
+            block, size = (self._cache_first + len(self._cache) - 1) // _BLOCK, len(self._cache.pop().payload)
             self._cache_bytes -= size
+            self._block_bytes[block] -= size
+            self.bytes -= size
         if not self._cache:
             self._cache_first = first_index
         self._loaded = ()

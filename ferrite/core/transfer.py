@@ -62,9 +62,18 @@ def advance_transfer(raft: Raft, office: Leader) -> None:
     if progress is None or raft.now_us >= transfer.deadline_us:
         office.transfer = None
         raft.counters["transfers_failed"] += 1
+        if not transfer.sent:
+            _refuse_waiting(raft, transfer.target)
     elif not transfer.sent and progress.match_index == raft.log.last_index:
         transfer.sent = True
         raft.send(transfer.target, TimeoutNow(term=raft.term))
+
+
+def _refuse_waiting(raft: Raft, target: NodeId) -> None:
+    for request, _ in raft.transfer_requests:
+        detail = f"node {target} did not catch up in time; it was never told to take over"
+        raft.refuse(request, RefusalCode.TRANSFER_FAILED, detail)
+    raft.transfer_requests.clear()
 
 
 def hand_over_on_removal(raft: Raft, office: Leader) -> None:
