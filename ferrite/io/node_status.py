@@ -42,7 +42,6 @@ class NodeView:
         status = self._node.replica.status()
         at_us = now_us()
         leader = status.membership.members.get(status.leader)
-        heard_us = status.leader_last_heard_us
         return NodeStatus(
             node_id=self._identity.node_id,
             node_name=self._config.node.name,
@@ -65,7 +64,7 @@ class NodeView:
             flushed_index=status.flushed_index,
             revision=self._sources.revision(),
             pending_requests=status.pending_proposals + status.pending_reads,
-            leader_last_heard_ms=0 if status.role is Role.LEADER else max(0, at_us - heard_us) // 1000,
+            leader_last_heard_ms=_leader_silence_ms(status, at_us),
             voters=status.membership.voters,
             outgoing=status.membership.outgoing,
             learners=status.membership.learners,
@@ -121,6 +120,14 @@ class NodeView:
         if lag > APPLY_LAG_PROBLEM:
             found.append(f"{lag} committed entries are not applied yet")
         return found
+
+
+def _leader_silence_ms(status: ReplicaStatus, at_us: int) -> int:
+    """How long the leader has been silent; 0 on the leader itself, -1 when none was heard since the start."""
+    if status.role is Role.LEADER:
+        return 0
+    heard_us = status.leader_last_heard_us
+    return -1 if heard_us < 0 else max(0, at_us - heard_us) // 1000
 
 
 def _initialized(status: ReplicaStatus) -> bool:

@@ -1,4 +1,9 @@
-from tests.e2e.cluster import LEADER_TIMEOUT_S
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.cluster import LEADER_TIMEOUT_S, wait_for
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.load import Load, faults, read_all
 
@@ -51,3 +56,24 @@ def test_an_address_in_use_ends_the_start_with_code_4_and_one_line(make_cluster:
     said = second.log_file.read_text()
     assert first.http_addr in said
     assert "Traceback" not in said
+
+
+def test_readiness_ends_at_the_first_signal_and_the_process_at_the_second(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(3).start()
+    leader = cluster.leader()
+    for follower in cluster.followers():
+        follower.kill()
+    body = {"Set": {"key": "k", "value": "v"}, "timeout_ms": 5000}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = pool.submit(leader.ask, "POST", "/write", body)
+        wait_for(
+            "a pending write", lambda: (leader.metrics() or {}).get("pending_requests"), 3, cluster.story
+        )
+        leader.signal(signal.SIGTERM)
+        wait_for(
+            "not ready", lambda: getattr(leader.try_get("/readyz"), "status", 0) == 503, 5, cluster.story
+        )
+        leader.signal(signal.SIGTERM)
+        assert leader.wait_ended() == 128 + signal.SIGTERM
+        with pytest.raises(OSError):
+            pending.result()
