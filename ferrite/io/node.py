@@ -198,8 +198,7 @@ class Node:
             return
         try:
             for _ in range(ROUNDS_PER_TURN_MAX):
-                self._step()
-                if self.stopped:
+                if not self._step():
                     return
                 if not self._queue:
                     break
@@ -211,7 +210,8 @@ class Node:
         except Exception as error:  # noqa: BLE001 - whatever broke here, the replica's state is in doubt: the node must not go on
             self._fail(f"unexpected error in the host loop, a bug in Ferrite: {error!r}", error)
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """Decide and perform once; false when that was the end."""
         facts, self._queue = self._queue, []
         at_us = now_us()
         orders = self.replica.step(facts, at_us)
@@ -221,9 +221,10 @@ class Node:
         for order in orders:
             perform[type(order)](order)
             if self.stopped:
-                return
+                return False
         if self._sends:
             self._flush_sends()
+        return True
 
     def _arm_timer(self) -> None:
         """A timer that is early is left alone: it asks again when it fires. Cheaper than a new one each turn."""
