@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ferrite.core import (
     ChangeVoters,
@@ -12,7 +12,6 @@ from ferrite.core import (
     HardState,
     Identity,
     Index,
-    LostTail,
     Member,
     Membership,
     NodeId,
@@ -43,16 +42,23 @@ SMALL = ReplicaConfig(
     append_bytes_max=200,
     inflight_messages_max=3,
     inflight_bytes_max=1000,
-    cache_bytes_max=120,
+    cache_bytes_max=40,
     apply_entries_max=3,
     pending_requests_max=40,
     snapshot_chunk_bytes=16,
-    flush_entries=5,
+    flush_entries=2,
     flush_interval_us=700_000,
-    log_entries_max=10,
-    log_retention_entries=3,
+    log_entries_max=4,
+    log_retention_entries=1,
 )
 """Limits so small that loads, cuts, flushes and full windows happen within a few events."""
+
+
+CALM = ReplicaConfig(seed=7, flush_interval_us=700_000)
+"""For tests that mean one thing: nothing but the flush happens by itself."""
+
+IN_MEMORY = 2
+"""Entries that a start finds in memory; older ones must be loaded."""
 
 
 def instance(node: int) -> bytes:
@@ -198,10 +204,13 @@ def agreed(image: Image, current: Image) -> int:
 class Host:
     """Performs orders; completions happen when asked for. Every step is checked."""
 
-    def __init__(self, start: Recovered, config: ReplicaConfig = SMALL, now_us: int = 1_000_000) -> None:
-        self.now_us = now_us
-        self.replica = Replica(config, start, now_us)
+    def __init__(self, start: Recovered, config: ReplicaConfig = CALM, now_us: int = 1_000_000) -> None:
+        self.now_us, self.config = now_us, config
         log = start.log
+        in_memory = log.tail[-IN_MEMORY:]
+        first = Index(log.last_index - len(in_memory) + 1)
+        start = replace(start, log=replace(log, tail=in_memory, tail_first_index=first))
+        self.replica = Replica(config, start, now_us)
         self.disk = Disk(Image(log.base_index, list(log.tail)), log.hard_state)
         self.write_seq = log.last_write_seq
         self.state_index = int(start.state.applied_index)
@@ -246,9 +255,7 @@ class Host:
 
     def hear(self, message: messages.Message, source: int = 2, boot: int = 1) -> list[actions.Action]:
         """A message of a member."""
-        return self.step(
-            events.MessageReceived(header=header_from(source, boot=boot), message=message)
-        )
+        return self.step(events.MessageReceived(header=header_from(source, boot=boot), message=message))
 
     def request_id(self) -> int:
         self.last_request += 1
@@ -308,9 +315,7 @@ class Host:
             membership=self.replica.status().membership,
             installed_index=meta.last_index,
         )
-        return self.step(
-            events.SnapshotInstalled(snapshot_id=meta.snapshot_id, installed=True, state=state)
-        )
+        return self.step(events.SnapshotInstalled(snapshot_id=meta.snapshot_id, installed=True, state=state))
 
     def finish_all(self) -> None:
         """Complete whatever is outstanding until nothing is."""
@@ -436,7 +441,7 @@ class Host:
             assert now.persisted_index == self.disk.written.last
         for peer in now.peers.values():
             assert peer.match_index < peer.next_index <= now.last_log_index + 1
-            assert peer.inflight_messages <= SMALL.inflight_messages_max
+            assert peer.inflight_messages <= self.config.inflight_messages_max
 
 
 def header_from(source: int, *, boot: int = 1) -> messages.Header:
@@ -454,25 +459,31 @@ def header_from(source: int, *, boot: int = 1) -> messages.Header:
 
 
 def follower(
-    entries: Sequence[Entry] = (), *, term: int = 3, applied: int = 0, membership: Membership = THREE
+    entries: Sequence[Entry] = (),
+    *,
+    term: int = 3,
+    applied: int = 0,
+    membership: Membership = THREE,
+    config: ReplicaConfig = CALM,
 ) -> Host:
     """Heard leader 2 of its term; by default a log of terms 1, 1, 2, 2, 3 with two entries applied."""
     given = list(entries) or [command(t, b"%d" % at) for at, t in enumerate((1, 1, 2, 2, 3))]
-    host = Host(recovered(given, term=term, applied=applied or min(2, len(given)), membership=membership))
+    start = recovered(given, term=term, applied=applied or min(2, len(given)), membership=membership)
+    host = Host(start, config)
     host.hear(messages.Heartbeat(term=Term(term), leader_commit=Index(0), round=1))
     return host
 
 
-def pre_candidate(membership: Membership = THREE) -> Host:
-    host = follower(membership=membership)
+def pre_candidate(membership: Membership = THREE, config: ReplicaConfig = CALM) -> Host:
+    host = follower(membership=membership, config=config)
     while host.replica.status().role is Role.FOLLOWER:
         host.finish_all()
         host.to_deadline()
     return host
 
 
-def candidate(membership: Membership = THREE) -> Host:
-    host = pre_candidate(membership)
+def candidate(membership: Membership = THREE, config: ReplicaConfig = CALM) -> Host:
+    host = pre_candidate(membership, config)
     for voter in membership.all_voters():
         if voter != ME and host.replica.status().role is Role.PRE_CANDIDATE:
             host.hear(
@@ -482,9 +493,9 @@ def candidate(membership: Membership = THREE) -> Host:
     return host
 
 
-def leader(membership: Membership = THREE, *, settled: bool = True) -> Host:
+def leader(membership: Membership = THREE, *, settled: bool = True, config: ReplicaConfig = CALM) -> Host:
     """Leads term 4; settled: its first entry is committed and applied."""
-    host = candidate(membership)
+    host = candidate(membership, config)
     host.finish_writes()
     for voter in membership.all_voters():
         if voter != ME and host.replica.status().role is Role.CANDIDATE:

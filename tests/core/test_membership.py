@@ -40,7 +40,9 @@ def memberships(draw: st.DrawFn) -> Membership:
                 http_addr=texts[1],
                 grpc_addr=texts[2],
             )
-            for node, instance, texts in zip(sorted(ids), draw(many_instances), draw(many_texts), strict=False)
+            for node, instance, texts in zip(
+                sorted(ids), draw(many_instances), draw(many_texts), strict=False
+            )
         },
         retired={node: kept for node, kept in retired.items() if node not in ids},
     )
@@ -176,8 +178,8 @@ def test_the_same_membership_gives_the_same_bytes_whatever_the_order_of_its_maps
 ) -> None:
     backwards = replace(
         membership,
-        members=dict(reversed(membership.members.items())),
-        retired=dict(reversed(membership.retired.items())),
+        members=dict(reversed(list(membership.members.items()))),
+        retired=dict(reversed(list(membership.retired.items()))),
     )
     assert encode_membership(backwards) == encode_membership(membership)
 
@@ -190,7 +192,8 @@ anything = st.recursive(
     | st.text(max_size=4)
     | st.binary(max_size=17),
     lambda inner: (
-        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3)
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3)
     ),
     max_leaves=12,
 )

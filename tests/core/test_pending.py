@@ -64,9 +64,7 @@ class PendingMachine(RuleBasedStateMachine):
     def a_later_term_is_applied(self, term: int) -> None:
         lost = self.pending.sent_before(Term(term))
         assert set(lost) == {
-            request
-            for request, proposal in self.pending.proposals.items()
-            if 0 < proposal.term_sent < term
+            request for request, proposal in self.pending.proposals.items() if 0 < proposal.term_sent < term
         }
         self.pending.propose_again(lost)
         self.pending.propose_again(lost)

@@ -185,7 +185,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @invariant()
     def bytes_are_right_to_a_few_blocks(self) -> None:
-        assert 0 <= self.log.bytes
+        assert self.log.bytes >= 0
         assert self.log._cache_bytes == sum(len(one.payload) for one in self.log._cache)
 
 
@@ -278,6 +278,8 @@ def test_impossible_demands_are_refused_by_name() -> None:
     with pytest.raises(InvariantViolated, match="can be discarded"):
         log_of([1], base=4, base_term=1).discard(Index(9))
     with pytest.raises(InvariantViolated, match="ends at last_index"):
-        RaftLog(RecoveredLog(last_index=Index(3), tail=(entry(1, 3, 0),), term_runs=((Index(1), Term(1)),)), 10)
+        RaftLog(
+            RecoveredLog(last_index=Index(3), tail=(entry(1, 3, 0),), term_runs=((Index(1), Term(1)),)), 10
+        )
     with pytest.raises(InvariantViolated, match="terms cover"):
         RaftLog(RecoveredLog(last_index=Index(3)), 10)

@@ -40,7 +40,9 @@ OF_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     bytes: some_bytes,
     RefusalCode: st.sampled_from(RefusalCode),
     SnapshotMeta: st.builds(SnapshotMeta, snapshot_id=ids, last_index=u64, last_term=u64, size_bytes=u64),
-    tuple[Entry, ...]: st.lists(st.builds(Entry, u64, st.binary(min_size=1, max_size=40)), max_size=4).map(tuple),
+    tuple[Entry, ...]: st.lists(st.builds(Entry, u64, st.binary(min_size=1, max_size=40)), max_size=4).map(
+        tuple
+    ),
     tuple[RequestId, ...]: st.lists(u64, max_size=4).map(tuple),
     tuple[tuple[RequestId, bytes], ...]: st.lists(st.tuples(u64, some_bytes), max_size=4).map(tuple),
 }
@@ -125,9 +127,7 @@ SAMPLES: dict[str, tuple[messages.Message, str]] = {
         "96090794c410" + "73" * 16 + "cd03e806cf000001000000000010c4057069656365c2",
     ),
     "InstallSnapshotResponse": (
-        messages.InstallSnapshotResponse(
-            term=Term(7), snapshot_id=b"s" * 16, next_offset=21, installed=True
-        ),
+        messages.InstallSnapshotResponse(term=Term(7), snapshot_id=b"s" * 16, next_offset=21, installed=True),
         "950a07c410" + "73" * 16 + "15c3",
     ),
     "ReadIndex": (messages.ReadIndex(term=Term(7), context=1 << 32), "930b07cf0000000100000000"),
@@ -247,18 +247,28 @@ structures = st.recursive(
 
 
 @given(structures, structures, structures)
-def test_random_structures_are_refused_by_frame_error_alone(first: object, second: object, third: object) -> None:
-    for structure in (first, [WIRE_VERSION, first, second], [WIRE_VERSION, HEADER_FIELDS, [first, second, third]]):
+def test_random_structures_are_refused_by_frame_error_alone(
+    first: object, second: object, third: object
+) -> None:
+    for structure in (
+        first,
+        [WIRE_VERSION, first, second],
+        [WIRE_VERSION, HEADER_FIELDS, [first, second, third]],
+    ):
         refuse_or_read(frame_of(structure))
 
 
 @given(st.integers(0, 16), st.lists(structures, max_size=6))
-def test_messages_of_random_fields_are_refused_by_frame_error_alone(tag: int, given_fields: list[object]) -> None:
+def test_messages_of_random_fields_are_refused_by_frame_error_alone(
+    tag: int, given_fields: list[object]
+) -> None:
     refuse_or_read(frame_of([WIRE_VERSION, HEADER_FIELDS, [[tag, *given_fields]]]))
 
 
 @given(st.sampled_from(sorted(SAMPLES)), st.data())
-def test_a_message_with_one_foreign_field_is_refused_by_frame_error_alone(name: str, data: st.DataObject) -> None:
+def test_a_message_with_one_foreign_field_is_refused_by_frame_error_alone(
+    name: str, data: st.DataObject
+) -> None:
     packed: Any = msgpack.unpackb(bytes.fromhex(SAMPLES[name][1]))
     packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(structures)
     refuse_or_read(frame_of([WIRE_VERSION, HEADER_FIELDS, [packed]]))
