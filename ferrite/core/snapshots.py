@@ -109,9 +109,18 @@ def on_install_snapshot_response(raft: Raft, header: Header, message: InstallSna
         # All is there and being installed; should that answer get lost, the last chunk asks again.
         progress.chunk_outstanding = True
         progress.chunk_resend_us = raft.now_us + raft.config.election_timeout_max_us
-    elif message.next_offset < snapshot.size_bytes:
+    elif message.next_offset < snapshot.size_bytes and _moves_on(raft, progress, message.next_offset):
         progress.snapshot_offset = message.next_offset
         progress.chunk_outstanding = False
+
+
+def _moves_on(raft: Raft, progress: Progress, next_offset: int) -> bool:
+    """Only an answer that asks for more is followed at once; one that goes back (the receiver lost what it had) only when
+    the chunk is overdue. Else each duplicate of an answer would send a chunk, and each chunk an answer, ever more of them
+    (TFTP's "sorcerer's apprentice"; found by the simulator).
+    """
+    overdue = raft.now_us >= progress.chunk_resend_us - 2 * raft.config.heartbeat_interval_us
+    return next_offset > progress.snapshot_offset or (next_offset < progress.snapshot_offset and overdue)
 
 
 def log_needed_from(raft: Raft) -> Index:
