@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ferrite.core import (
+    NO_CLUSTER,
     ChangeVoters,
     Entry,
     EntryKind,
@@ -423,7 +424,7 @@ class Host:
             case messages.AppendEntriesResponse(success=True):
                 assert message.match_index <= self.disk.certain_last(self.disk.written), "acked is durable"
             case messages.InstallSnapshotResponse(installed=True):
-                assert self.disk.hard_state.cluster_id == CLUSTER
+                assert durable.cluster_id != NO_CLUSTER, "adopting a cluster is durable before any answer"
             case _:
                 pass
         self.sent.append(send)
