@@ -91,18 +91,12 @@ def _newly_committed(
             f"node {node}, {status.role.value} of term {status.term}, commits {commit} of term {log.term_at(commit)}",
         )
     _extend_committed(checks, node, status)
-    holders = {other for other in ghost.disks if ghost.holds_durably(other, commit, chain)}
-    in_force = [status.membership]
-    if before is not None and status.membership_index > commit:
-        in_force.append(
-            before.membership
-        )  # The newer one may have been appended after the commit, in the same step.
     # S10 CommittedIsDurable: a committed entry is on the disks of a quorum of every configuration in force.
-    if not any(is_quorum(membership, holders) for membership in in_force):
+    if not _is_durable_on_quorum(checks, before, status, chain):
         checks.fail(
             "S10",
             "A committed entry is durable on a quorum of every configuration in force.",
-            f"node {node} commits {commit} in term {status.term}; durable on {sorted(holders)}, "
+            f"node {node} commits {commit} in term {status.term}; durable on {sorted(_holders(checks, commit, chain))}, "
             f"voters {status.membership.voters}/{status.membership.outgoing}",
         )
     for other, seen in checks.seen.items():
@@ -120,6 +114,32 @@ def _newly_committed(
                 "An entry committed in a term is in the log of every later leader.",
                 f"node {node} commits {commit} in term {status.term}; node {other} leads term {later.term} without it",
             )
+
+
+def _is_durable_on_quorum(
+    checks: Checks, before: ReplicaStatus | None, status: ReplicaStatus, chain: bytes
+) -> bool:
+    commit = status.commit_index
+    holders = _holders(checks, commit, chain)
+    if (
+        before is None
+        or status.membership_index <= commit
+        or status.membership_index == before.membership_index
+    ):
+        return is_quorum(status.membership, holders)
+    # A newer membership was appended in this very step, above what is committed: the commit came before it...
+    if is_quorum(before.membership, holders):
+        return True
+    # ... or after it, but then the one before was committed by its own quorum first, in this step or earlier.
+    index = before.membership_index
+    base = checks.ghost.committed[index] if index <= checks.ghost.commit_index else None
+    durable = base is not None and is_quorum(before.membership, _holders(checks, index, base))
+    return durable and is_quorum(status.membership, holders)
+
+
+def _holders(checks: Checks, index: int, chain: bytes) -> set[NodeId]:
+    """Who has this entry, and all before it, on disk?"""
+    return {other for other in checks.ghost.disks if checks.ghost.holds_durably(other, index, chain)}
 
 
 def _extend_committed(checks: Checks, node: NodeId, status: ReplicaStatus) -> None:

@@ -84,6 +84,15 @@ def star(cluster: Cluster, centre: NodeId, leaves: Iterable[NodeId]) -> None:
     )
 
 
+def step_until(cluster: Cluster, condition: Callable[[], bool]) -> None:
+    """Let one thing after the other happen, so that what follows comes right after it."""
+    for _ in range(100_000):
+        if condition():
+            return
+        cluster.world.timeline.step()
+    raise AssertionError("it never happened")
+
+
 def finish(cluster: Cluster) -> None:
     """Every story ends well: heal, converge, and compare with the replay of the committed log."""
     cluster.converge()
@@ -107,4 +116,5 @@ __all__ = [
     "put",
     "quiet_cluster",
     "star",
+    "step_until",
 ]

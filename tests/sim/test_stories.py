@@ -1,6 +1,5 @@
 """Known stories of the field, told step by step. Every invariant is checked all the way."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -36,6 +35,7 @@ from tests.sim.helpers import (
     put,
     quiet_cluster,
     star,
+    step_until,
 )
 from tests.sim.mutants import ForgetsItsVote
 
@@ -147,15 +147,6 @@ def test_figure_8_an_entry_of_an_earlier_term_on_a_majority_is_not_committed() -
     first.held_down = False
     finish(cluster)
     assert get(cluster, fifth, b"k") is None
-
-
-def step_until(cluster: Cluster, condition: Callable[[], bool]) -> None:
-    """Let one thing after the other happen, so that what follows comes right after it."""
-    for _ in range(100_000):
-        if condition():
-            return
-        cluster.world.timeline.step()
-    raise AssertionError("it never happened")
 
 
 def test_a_forward_that_arrives_twice_is_applied_once() -> None:
