@@ -218,7 +218,7 @@ class Bench:
             )
             self.state = RecoveredState(
                 applied_index=Index(applied),
-                applied_term=Term(self.disk.term_at(min(applied, self.disk.last_index))) if applied else Term(0),
+                applied_term=Term(self.disk.term_at(min(max(applied, self.disk.base[0]), self.disk.last_index))),
                 membership=founding if applied else Membership(),
                 installed_index=Index(installed),
             )
