@@ -215,7 +215,7 @@ class Host:
         self.disk = Disk(Image(log.base_index, list(log.tail)), log.hard_state)
         self.write_seq = log.last_write_seq
         self.state_index = int(start.state.applied_index)
-        self.flushed_index = 0
+        self.flushed_index = self.flush_index = 0
         self.applying: actions.Apply | None = None
         self.loading: list[actions.LoadEntries] = []
         self.flushing = self.saving = False
@@ -223,16 +223,19 @@ class Host:
         self.sent: list[actions.Send] = []
         self.done: list[actions.Action] = []
         self.stop: actions.Stop | None = None
+        self.led = 0
         self.term, self.commit = int(log.hard_state.term), self.state_index
         self.votes: dict[int, int] = {int(log.hard_state.term): int(log.hard_state.voted_for)}
         self.answers: dict[int, actions.Action] = {}
         self.last_request = 0
+        self._given: tuple[events.Event, ...] = ()
 
     # -- time and events --------------------------------------------------------------------------------------
 
     def step(self, *given: events.Event, after_us: int = 0) -> list[actions.Action]:
         """One step and the checks on it; orders are taken down, nothing completes by itself."""
         self.now_us += after_us
+        self._given = given
         ordered = self.replica.step(list(given), self.now_us)
         assert len(ordered) <= ACTIONS_MAX, f"{len(ordered)} actions in one step"
         for action in ordered:
@@ -281,8 +284,8 @@ class Host:
 
     def finish_flush(self) -> list[actions.Action]:
         self.flushing = False
-        self.flushed_index = self.state_index
-        return self.step(events.StateFlushed(applied_index=Index(self.state_index)))
+        self.flushed_index = self.flush_index
+        return self.step(events.StateFlushed(applied_index=Index(self.flush_index)))
 
     def finish_load(self) -> list[actions.Action]:
         order = self.loading.pop(0)
@@ -361,8 +364,8 @@ class Host:
                 assert action.end_index <= self.disk.written.last + 1
                 self.loading.append(action)
             case actions.FlushState():
-                assert not self.flushing, "one flush at a time"
-                self.flushing = True
+                assert not self.flushing and self.installing is None, "one flush at a time, and alone"
+                self.flushing, self.flush_index = True, self.state_index
             case actions.SaveSnapshot():
                 assert not self.saving, "one snapshot at a time"
                 self.saving = True
@@ -378,7 +381,7 @@ class Host:
             case actions.Reply() | actions.Refuse() | actions.Abandon():
                 self._answer(action.request, action)
             case actions.Stop():
-                self.stop = action
+                self._take_stop(action)
             case actions.Announce() | actions.StoreChunk() | actions.SendSnapshot():
                 pass
 
@@ -398,6 +401,9 @@ class Host:
             self.votes[hard.term] = hard.voted_for
         if order.truncate:
             assert order.first_index > self.state_index, "what is applied is never cut"
+            if len(self._given) == 1 and order.entries:
+                cut = self.disk.written.at(order.first_index)
+                assert cut.term != order.entries[0].term, "cut only at a real conflict"
         self.disk.order(order)
 
     def _take_apply(self, order: actions.Apply) -> None:
@@ -410,6 +416,23 @@ class Host:
             assert entry == self.disk.durable.at(order.first_index + at), "what the disk holds"
         self.applying = order
 
+    def _take_stop(self, stop: actions.Stop) -> None:
+        self.stop = stop
+        match self._given:
+            case (
+                events.MessageReceived(message=messages.AppendEntries(prev_log_index=prev, entries=entries)),
+            ):
+                if stop.code is StopCode.CORRUPTION:
+                    log = self.disk.written
+                    told = {prev + 1 + at: entry.term for at, entry in enumerate(entries)}
+                    assert any(
+                        log.at(index).term != term
+                        for index, term in told.items()
+                        if log.base < index <= self.commit
+                    ), "a stop for nothing"
+            case _:
+                pass
+
     def _take_send(self, send: actions.Send) -> None:
         message, durable = send.message, self.disk.hard_state
         if not isinstance(message, messages.PreVote | messages.ForwardRefused):
@@ -419,6 +442,7 @@ class Host:
             case messages.RequestVoteResponse(vote_granted=True):
                 kept = durable.term > message.term or durable.voted_for == send.to
                 assert kept, "no crash makes it vote for another one in this term"
+                assert not self.replica.status().lost_tail, "who lost acknowledged entries does not vote"
             case messages.RequestVote():
                 assert (durable.term, durable.voted_for) == (message.term, ME), "the own vote is durable"
             case messages.AppendEntriesResponse(success=True):
@@ -432,6 +456,9 @@ class Host:
     def _check_status(self) -> None:
         now = self.replica.status()
         assert now.term >= self.term and now.commit_index >= self.commit, "never back"
+        led_before, self.led = self.led, now.term if now.role is Role.LEADER else 0
+        if led_before == self.led != 0 and now.commit_index > self.commit:
+            assert self.term_of(now.commit_index) == now.term, "by counting, only entries of its own term"
         self.commit = now.commit_index
         if now.stopped:
             return

@@ -235,6 +235,7 @@ def test_waiting_for_an_installation_is_no_busy_loop_when_a_flush_is_due() -> No
     host = follower()
     host.hear(append(3, (5, 3), commit=3))
     host.finish_writes()
+    host.finish_load()
     host.finish_apply()
     host.hear(snapshot(9, 3))
     assert host.installing is not None
@@ -242,6 +243,21 @@ def test_waiting_for_an_installation_is_no_busy_loop_when_a_flush_is_due() -> No
         host.hear(messages.Heartbeat(term=Term(3), leader_commit=Index(3), round=1))
         host.step(after_us=100_000)
     host.rest()
+
+
+def test_nothing_else_uses_the_state_store_while_a_snapshot_is_installed() -> None:
+    host = follower(config=one.SMALL)
+    host.finish_all()
+    host.hear(append(3, (5, 3), commit=5))
+    host.finish_load()
+    assert host.applying is not None
+    host.hear(snapshot(9, 3))
+    assert host.installing is None, "not beside an Apply"
+    host.finish_apply()
+    assert host.installing is not None
+    assert not host.flushing, "a flush was due"
+    host.finish_install()
+    assert host.replica.status().applied_index == 9
 
 
 # -- answers that were not asked for ---------------------------------------------------------------------------

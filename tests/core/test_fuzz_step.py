@@ -45,6 +45,20 @@ def lost_tail_follower() -> Host:
     return Host(replace(start, log=replace(start.log, lost_tail=mark)), SMALL)
 
 
+def leader_far_ahead() -> Host:
+    """Its learner has never answered, and what that one lacks has been cut away."""
+    host = one.leader(config=SMALL)
+    for _ in range(6):
+        request = RequestId(host.request_id())
+        host.step(events.ProposalReceived(request=request, command=b"c", deadline_us=host.now_us + 1_000_000))
+        host.finish_all()
+        for voter in (2, 3):
+            one.acknowledge(host, voter)
+        host.finish_all()
+    host.to_deadline()
+    return host
+
+
 STARTS: dict[str, Callable[[], Host]] = {
     "fresh": lambda: Host(one.fresh(), SMALL),
     "follower": lambda: one.follower(config=SMALL),
@@ -54,6 +68,7 @@ STARTS: dict[str, Callable[[], Host]] = {
     "candidate": lambda: one.candidate(config=SMALL),
     "new leader": lambda: one.leader(settled=False, config=SMALL),
     "leader": lambda: one.leader(config=SMALL),
+    "leader far ahead": leader_far_ahead,
     "leader in a joint membership": lambda: one.leader(
         members_of(1, 2, 3, outgoing=(1, 4), retired=(5,)), settled=False, config=SMALL
     ),
