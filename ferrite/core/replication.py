@@ -140,6 +140,8 @@ def on_append_entries_response(raft: Raft, header: Header, message: AppendEntrie
 
 def _on_refusal(raft: Raft, header: Header, progress: Progress, message: AppendEntriesResponse) -> None:
     rejected = message.prev_log_index
+    if rejected == 0:
+        return  # Only told us its term: what begins at 0 is never refused.
     if rejected > raft.log.last_index:
         raft.counters["messages_dropped_malformed"] += 1
         return

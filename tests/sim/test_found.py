@@ -17,25 +17,13 @@ FOUND = {
     674: "the answer of a restarted follower to an old leader's heartbeat passed for the loss of its tail",
 }
 
-OPEN = {
-    214: "the log does not yet take a short mark of zeros for one never written",
-    674: "any refusal of a newer boot counts",
-}
-"""Not repaired yet. A repaired one fails as XPASS: take it out here."""
 
-SEEDS = [
-    pytest.param(seed, marks=[pytest.mark.xfail(reason=OPEN[seed], strict=True)] if seed in OPEN else [])
-    for seed in sorted(FOUND)
-]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", sorted(FOUND))
 def test_a_seed_that_found_a_bug_is_clean_now(seed: int) -> None:
     violation = Cluster(seed, swarm(seed, seconds=10)).run().violation
     assert violation is None, f"{FOUND[seed]}: {violation}"
 
 
-@pytest.mark.xfail(reason=OPEN[214], strict=True)
 def test_power_lost_at_any_point_of_the_very_first_write_leaves_a_log_that_opens() -> None:
     """The story of seed 214: nothing was acknowledged, so nothing may be missing."""
     from ferrite.core import HardState, Index, Term, actions

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from ferrite.core.disk.errors import LogCorrupt
 from ferrite.core.disk.files import MARK, Files
-from ferrite.core.disk.sectors import SECTOR_BYTES, ZERO_SECTOR
+from ferrite.core.disk.sectors import SECTOR_BYTES
 from ferrite.core.disk.segment import FORMAT_VERSION, Owner, must_be_readable, sealed_sector, sector_is_sealed
 from ferrite.core.values import NodeId
 
@@ -70,8 +70,8 @@ def read_mark(files: Files) -> tuple[Owner, Mark] | None:
     ]
     whole = [raw for raw in raws if sector_is_sealed(raw)]
     if not whole:
-        if len(raws) == len(SLOT_OFFSETS) and all(raw == ZERO_SECTOR for raw in raws):
-            return None
+        if size <= MARK_BYTES and not any(files.read(MARK, 0, size)):
+            return None  # Nothing but zeros, perhaps too few: power was lost while the file was made.
         for raw in raws:
             must_be_readable(raw, MARK, MARK_MAGIC)
         raise LogCorrupt(
