@@ -31,6 +31,7 @@ from ferrite.core import (
 )
 from ferrite.core.kv import Query, QueryResult, SnapshotInvalid
 from ferrite.io.background import Background
+from ferrite.io.exit_codes import ExitCode
 from ferrite.io.organs import Organs
 from ferrite.io.state_store import StoreStalled
 from ferrite.io.storage_errors import storage_failed
@@ -39,8 +40,6 @@ ROUNDS_PER_TURN_MAX: Final = 8
 """Steps of one turn: reports made while performing are settled at once, but sockets get their share."""
 TIMER_ROUND_UP_S: Final = 0.001
 """uvloop counts whole milliseconds; a timer that fires early would only ask again."""
-INVARIANT_EXIT_CODE: Final = 70
-"""An impossible state: a bug of ours (contract, section 1). The number is sysexits' EX_SOFTWARE."""
 
 _log = structlog.get_logger(__name__)
 
@@ -248,7 +247,7 @@ class Node:
 
     def _fail(self, detail: str, error: BaseException) -> None:
         _log.critical("node stops", detail=detail, exc_info=error)
-        self._end_with(INVARIANT_EXIT_CODE, detail)
+        self._end_with(ExitCode.INVARIANT, detail)
 
     def _end_with(self, code: int, detail: str) -> None:
         if not self.stopped:

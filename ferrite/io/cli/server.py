@@ -37,7 +37,8 @@ FERRITE_LOG=ferrite.core=debug,ferrite.io=info sets log levels by module.
 
 \b
 Exit codes: 0 stopped in order, 2 wrong usage, 3 bad configuration, 4 address in use,
-10 disk full, 11 disk error, 12 corrupt data, 13 wrong cluster or identity, 14 fenced.
+10 disk full, 11 disk error, 12 corrupt data, 13 wrong cluster or identity, 14 fenced,
+70 an invariant of Ferrite was violated (please report it).
 """
 _F = TypeVar("_F", bound=Callable[..., object])
 # Options that are short for a key: parameter name -> option and key. All pass as text, so that one place judges values.

@@ -237,5 +237,5 @@ def test_an_unexpected_error_is_logged_and_ends_with_1(run: Run, monkeypatch: py
 def test_exit_codes_are_the_documented_ones() -> None:
     assert {code.name: code.value for code in ExitCode} == {
         "OK": 0, "CRASH": 1, "USAGE": 2, "BAD_CONFIGURATION": 3, "ADDRESS_IN_USE": 4, "DISK_FULL": 10, "DISK_ERROR": 11,
-        "CORRUPTION": 12, "WRONG_IDENTITY": 13, "FENCED": 14,
+        "CORRUPTION": 12, "WRONG_IDENTITY": 13, "FENCED": 14, "INVARIANT": 70,
     }  # fmt: skip
