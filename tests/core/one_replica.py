@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ferrite.core import (
     NO_CLUSTER,
+    PAYLOAD_HEADER_BYTES,
     ChangeVoters,
     Entry,
     EntryKind,
@@ -26,10 +27,12 @@ from ferrite.core import (
     StopCode,
     Term,
     actions,
+    decode_membership,
     encode_membership,
     encode_payload,
     events,
     messages,
+    payload_kind,
 )
 
 CLUSTER = b"C" * 16
@@ -223,6 +226,7 @@ class Host:
         self.sent: list[actions.Send] = []
         self.done: list[actions.Action] = []
         self.stop: actions.Stop | None = None
+        self.base_membership = int(start.state.applied_index), start.state.membership
         self.led = 0
         self.term, self.commit = int(log.hard_state.term), self.state_index
         self.votes: dict[int, int] = {int(log.hard_state.term): int(log.hard_state.voted_for)}
@@ -313,10 +317,11 @@ class Host:
         if not well:
             return self.step(events.SnapshotInstalled(snapshot_id=meta.snapshot_id, installed=False))
         self.state_index = self.flushed_index = int(meta.last_index)
+        self.base_membership = meta.last_index, self.membership_at(meta.last_index)
         state = RecoveredState(
             applied_index=meta.last_index,
             applied_term=meta.last_term,
-            membership=self.replica.status().membership,
+            membership=self.base_membership[1],
             installed_index=meta.last_index,
         )
         return self.step(events.SnapshotInstalled(snapshot_id=meta.snapshot_id, installed=True, state=state))
@@ -345,6 +350,15 @@ class Host:
             return False
         return True
 
+    def membership_at(self, index: int) -> Membership:
+        """The latest one in the log up to this index, committed or not (thesis 4.1)."""
+        log, (base, membership) = self.disk.written, self.base_membership
+        for at in range(min(index, log.last), max(base, log.base), -1):
+            payload = log.at(at).payload
+            if payload_kind(payload) == EntryKind.MEMBERSHIP:
+                return decode_membership(payload[PAYLOAD_HEADER_BYTES:])
+        return membership
+
     def term_of(self, index: int) -> Term | None:
         log = self.disk.written
         return log.at(index).term if log.base < index <= log.last else None
@@ -371,6 +385,7 @@ class Host:
                 self.saving = True
             case actions.InstallSnapshot():
                 assert self.installing is None and self.applying is None and not self.flushing
+                assert action.snapshot.last_index > self.state_index, "older state never replaces newer"
                 self.installing = action.snapshot
             case actions.DiscardLog():
                 assert action.first_index <= self.flushed_index + 1, "only what a flushed state covers"
@@ -462,6 +477,10 @@ class Host:
         self.commit = now.commit_index
         if now.stopped:
             return
+        assert now.membership == self.membership_at(now.last_log_index), "the latest in the log is in force"
+        if self.led:
+            durable = self.disk.hard_state
+            assert (durable.term, durable.voted_for) == (now.term, ME), "its own vote counted once durable"
         assert now.flushed_index <= now.applied_index <= now.commit_index <= now.last_log_index
         assert now.last_log_index == self.disk.written.last, "what was appended was ordered to the disk"
         assert now.persisted_index <= self.disk.certain_last(self.disk.written)

@@ -231,6 +231,18 @@ def test_a_snapshot_that_contradicts_what_was_committed_meanwhile_stops_this_nod
     assert host.stop.code is StopCode.CORRUPTION
 
 
+def test_an_acknowledgement_is_void_once_a_snapshot_replaced_the_log() -> None:
+    host = follower()
+    host.hear(append(3, (5, 3), command(3, b"X")))
+    host.hear(snapshot(4, 3))  # the log has term 2 there: nothing of it stays
+    host.finish_install()
+    host.sent.clear()
+    host.finish_writes(1)
+    assert host.sent == []
+    host.finish_writes()
+    assert not [s for s in host.sent if isinstance(s.message, messages.AppendEntriesResponse)]
+
+
 def test_waiting_for_an_installation_is_no_busy_loop_when_a_flush_is_due() -> None:
     host = follower()
     host.hear(append(3, (5, 3), commit=3))
@@ -252,8 +264,9 @@ def test_nothing_else_uses_the_state_store_while_a_snapshot_is_installed() -> No
     host.finish_load()
     assert host.applying is not None
     host.hear(snapshot(9, 3))
-    assert host.installing is None, "not beside an Apply"
+    beside_an_apply = host.installing
     host.finish_apply()
+    assert beside_an_apply is None
     assert host.installing is not None
     assert not host.flushing, "a flush was due"
     host.finish_install()

@@ -29,7 +29,7 @@ from ferrite.core import (
     messages,
 )
 from tests.core import one_replica as one
-from tests.core.one_replica import LEGAL_STOPS, SMALL, THREE, Host, command, members_of
+from tests.core.one_replica import LEGAL_STOPS, ME, SMALL, THREE, Host, command, members_of
 
 SEEDS = int(os.environ.get("FERRITE_FUZZ_SEEDS", "60"))
 """More of them for an evening: FERRITE_FUZZ_SEEDS=20000."""
@@ -143,7 +143,15 @@ class Confusion:
 
     def message(self) -> messages.Message:
         made = self.dice.choice(
-            (self.append, self.append, self.append, self.piece, self.piece, self.answer, self.any_other)
+            (
+                self.append,
+                self.likely_append,
+                self.likely_append,
+                self.piece,
+                self.piece,
+                self.answer,
+                self.any_other,
+            )
         )
         return made()
 
@@ -157,6 +165,32 @@ class Confusion:
             entries=self.entries(),
             leader_commit=self.index(),
         )
+
+    def likely_append(self) -> messages.Message:
+        """What a leader of this or the next term could have sent: sound, about the end of the log, commit seldom beyond."""
+        now, dice = self.host.replica.status(), self.dice
+        term = max(now.term, 1) + dice.choice((0, 0, 0, 1))
+        prev = max(now.last_log_index - dice.choice((0, 0, 1, 2)), now.commit_index)
+        prev_term = self.host.term_of(prev) or (now.last_log_term if prev == now.last_log_index else 0)
+        terms = sorted(dice.choice((prev_term, term, term)) for _ in range(dice.choice((0, 1, 2))))
+        return messages.AppendEntries(
+            term=Term(term),
+            prev_log_index=Index(prev),
+            prev_log_term=Term(prev_term),
+            entries=tuple([self.likely_entry(max(one_term, 1)) for one_term in terms]),
+            leader_commit=Index(dice.choice((0, now.commit_index, now.commit_index + 1))),
+        )
+
+    def likely_entry(self, term: int) -> Entry:
+        if self.dice.random() < 0.6:
+            return command(term, b"c" * self.dice.randrange(20), time_us=self.dice.randrange(1000))
+        known = (
+            THREE,
+            members_of(1, 2, 3),
+            members_of(2, 3, learners=(1,)),
+            members_of(1, 2, outgoing=(1, 2, 3)),
+        )
+        return one.config_entry(term, self.dice.choice(known))
 
     def piece(self) -> messages.Message:
         meta, offset = self.meta(), self.dice.choice((0, 0, 8, 8, 16, U64_MAX))
@@ -256,9 +290,9 @@ class Confusion:
 
     def header(self) -> messages.Header:
         dice = self.dice
-        source = (
-            dice.choice((2, 2, 2, 3, 3, 4)) if dice.random() < 0.9 else dice.choice((0, 1, 5, 99, U64_MAX))
-        )
+        leading = self.host.replica.status().leader
+        likely = (2 if leading in {0, ME} else leading, 2, 2, 3, 3, 4)
+        source = dice.choice(likely if dice.random() < 0.9 else (0, 1, 5, 99, U64_MAX))
         header = one.header_from(source, boot=dice.choice((1, 1, 1, 1, 1, 1, 0, 2)))
         match dice.randrange(60):
             case 0:
