@@ -8,24 +8,21 @@ a request). A test only says what is particular to it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import msgpack
 
 from ferrite.core import (
-    NO_CLUSTER,
     Entry,
     EntryKind,
     HardState,
     Identity,
     Index,
     LostTail,
-    Member,
     Membership,
     NodeId,
     Recovered,
-    RecoveredLog,
     RecoveredState,
     Replica,
     ReplicaConfig,
@@ -33,146 +30,22 @@ from ferrite.core import (
     Role,
     Term,
     actions,
-    encode_membership,
-    encode_payload,
     events,
     messages,
 )
-
-CLUSTER = b"bench-cluster-01"
-START_US = 1_000_000_000
-HEARTBEAT_US = 100_000
-ELECTION_MIN_US = 1_000_000
-ELECTION_MAX_US = 2_000_000
-
-_A = TypeVar("_A")
-_ANSWERS = (actions.Reply, actions.Refuse, actions.Abandon)
-
-
-def instance_of(node: int) -> bytes:
-    """The data directory of a node on the bench."""
-    return b"instance-of-%04d" % node
-
-
-def member(node: int, **addresses: str) -> Member:
-    return Member(node_id=NodeId(node), instance=instance_of(node), peer_addr=f"host{node}:1", **addresses)
-
-
-def membership_of(
-    voters: Iterable[int],
-    *,
-    outgoing: Iterable[int] = (),
-    learners: Iterable[int] = (),
-    retired: Iterable[int] = (),
-) -> Membership:
-    new, old, learning = sorted(voters), sorted(outgoing), sorted(learners)
-    return Membership(
-        voters=tuple(map(NodeId, new)),
-        outgoing=tuple(map(NodeId, old)),
-        learners=tuple(map(NodeId, learning)),
-        members={NodeId(n): member(n) for n in sorted({*new, *old, *learning})},
-        retired={NodeId(n): instance_of(n) for n in retired},
-    )
-
-
-def command(request: int, *, origin: int = 1, boot: int = 1, size: int = 0) -> bytes:
-    """A command as encoded at the door (contract, section 7)."""
-    encoded: bytes = msgpack.packb([1, [origin, boot, request], None, None, 0, [1, b"x" * size]])
-    return encoded
-
-
-def entry(term: int, tag: int = 0, *, size: int = 0) -> Entry:
-    """A command's entry that nobody here waits for; another tag is another command."""
-    return Entry(Term(term), encode_payload(EntryKind.COMMAND, 0, command(tag, origin=999, size=size)))
-
-
-def entries(*terms: int, size: int = 0) -> tuple[Entry, ...]:
-    return tuple(entry(term, number, size=size) for number, term in enumerate(terms))
-
-
-def noop(term: int) -> Entry:
-    return Entry(Term(term), encode_payload(EntryKind.NOOP, 0))
-
-
-def membership_entry(term: int, membership: Membership) -> Entry:
-    return Entry(Term(term), encode_payload(EntryKind.MEMBERSHIP, 0, encode_membership(membership)))
-
-
-class Disk:
-    """The log as `Persist` describes it."""
-
-    def __init__(self) -> None:
-        self.hard_state = HardState()
-        self.base: tuple[int, int] = (0, 0)
-        self.log: list[Entry] = []
-
-    @property
-    def last_index(self) -> int:
-        return self.base[0] + len(self.log)
-
-    def term_at(self, index: int) -> int:
-        return self.base[1] if index == self.base[0] else int(self.log[index - self.base[0] - 1].term)
-
-    def write(self, order: actions.Persist) -> None:
-        if order.hard_state is not None:
-            before = self.hard_state
-            assert order.hard_state.term >= before.term, "S6: the durable term decreased"
-            same_term = order.hard_state.term == before.term
-            kept = order.hard_state.voted_for == before.voted_for or not before.voted_for
-            assert not same_term or kept, "S7: a second vote in one term"
-            self.hard_state = order.hard_state
-        if order.base is not None:
-            self.base, self.log = (int(order.base[0]), int(order.base[1])), []
-        if order.truncate:
-            assert self.base[0] < order.first_index <= self.last_index, "truncates what is not there"
-            del self.log[order.first_index - self.base[0] - 1 :]
-        if order.entries or order.truncate:
-            assert order.first_index == self.last_index + 1, "the log would have a hole or an overlap"
-        self.log.extend(order.entries)
-
-    def copy(self) -> Disk:
-        other = Disk()
-        other.hard_state, other.base, other.log = self.hard_state, self.base, list(self.log)
-        return other
-
-
-class Acts:
-    """The actions of one drive, in order."""
-
-    def __init__(self, done: Sequence[Any]) -> None:
-        self.all = list(done)
-
-    def of(self, kind: type[_A]) -> list[_A]:
-        return [act for act in self.all if isinstance(act, kind)]
-
-    def sent(self, kind: type[_A], to: int | None = None) -> list[_A]:
-        return [
-            act.message
-            for act in self.all
-            if isinstance(act, actions.Send)
-            and isinstance(act.message, kind)
-            and (to is None or act.to == to)
-        ]
-
-    def receivers(self, kind: type[Any]) -> list[int]:
-        return [
-            int(act.to)
-            for act in self.all
-            if isinstance(act, actions.Send) and isinstance(act.message, kind)
-        ]
-
-    def messages_to(self, peer: int) -> list[Any]:
-        return [act.message for act in self.all if isinstance(act, actions.Send) and act.to == peer]
-
-    def answer(self, request: int) -> Any:
-        """The one answer to this request, None when there is none yet."""
-        found = [act for act in self.all if isinstance(act, _ANSWERS) and act.request == request]
-        found += [a for a in self.all if isinstance(a, actions.ServeRead) and request in a.requests]
-        assert len(found) <= 1, f"request {request} was answered {len(found)} times"
-        return found[0] if found else None
-
-    def __add__(self, other: Acts) -> Acts:
-        return Acts(self.all + other.all)
+from tests.core.bench_values import (
+    CLUSTER,
+    ELECTION_MAX_US,
+    START_US,
+    Acts,
+    Disk,
+    check_promises,
+    command,
+    entry,
+    instance_of,
+    membership_entry,
+    membership_of,
+)
 
 
 class Bench:
@@ -218,7 +91,9 @@ class Bench:
             )
             self.state = RecoveredState(
                 applied_index=Index(applied),
-                applied_term=Term(self.disk.term_at(min(max(applied, self.disk.base[0]), self.disk.last_index))),
+                applied_term=Term(
+                    self.disk.term_at(min(max(applied, self.disk.base[0]), self.disk.last_index))
+                ),
                 membership=founding if applied else Membership(),
                 installed_index=Index(installed),
             )
@@ -238,7 +113,7 @@ class Bench:
         self.durable_index = self.disk.last_index
         self.asked: set[int] = set()
         self.answered: set[int] = set()
-        self.stopped: actions.Stop | None = None
+        self.stopped: Any = None  # an actions.Stop
         self.done: list[Any] = []
         self.held: list[Any] = []
         self.replica = Replica(self.config, self.recovered(), self.now_us)
@@ -246,29 +121,9 @@ class Bench:
     # -- what the host finds on its disk
 
     def recovered(self) -> Recovered:
-        disk = self.disk
-        runs: list[tuple[Index, Term]] = []
-        found: list[tuple[Index, bytes]] = []
-        for index, item in enumerate(disk.log, disk.base[0] + 1):
-            if not runs or runs[-1][1] != item.term:
-                runs.append((Index(index), item.term))
-            if item.payload[:1] == bytes([EntryKind.MEMBERSHIP]):
-                found.append((Index(index), item.payload))
-        kept = len(disk.log) if self.tail_entries is None else min(self.tail_entries, len(disk.log))
         return Recovered(
             identity=Identity(node_id=NodeId(self.node), instance=instance_of(self.node), boot=self.boot),
-            log=RecoveredLog(
-                hard_state=disk.hard_state,
-                base_index=Index(disk.base[0]),
-                base_term=Term(disk.base[1]),
-                last_index=Index(disk.last_index),
-                term_runs=tuple(runs),
-                tail_first_index=Index(disk.last_index - kept + 1),
-                tail=tuple(disk.log[len(disk.log) - kept :]),
-                memberships=tuple(found),
-                last_write_seq=self.write_seq,
-                lost_tail=self.lost_tail,
-            ),
+            log=self.disk.recovered(self.write_seq, self.tail_entries, self.lost_tail),
             state=self.state,
         )
 
@@ -298,7 +153,6 @@ class Bench:
     def term(self) -> int:
         return int(self.status.term)
 
-    @property
     def role(self) -> Role:
         role: Role = self.status.role
         return role
@@ -340,7 +194,8 @@ class Bench:
                 if self.auto_apply:
                     self.held.append(self._applied_fact())
             case actions.Send():
-                self._check_send(act.to, act.message)
+                assert act.to != self.node, "sent to itself"
+                check_promises(self, act.to, act.message)
             case actions.ServeRead():
                 assert self.next_apply > act.read_index, "a read served before the state is there"
                 for request in act.requests:
@@ -354,7 +209,9 @@ class Bench:
                 if self.auto_load:
                     self.held.append(self.loaded_fact())
             case actions.DiscardLog():
-                assert act.first_index <= self.status.flushed_index + 1, "discards what no flushed state covers"
+                assert act.first_index <= self.status.flushed_index + 1, (
+                    "discards what no flushed state covers"
+                )
             case actions.Stop():
                 self.stopped = act
             case _:
@@ -374,30 +231,6 @@ class Bench:
         last = order.first_index + len(order.entries) - 1
         assert last <= self.durable_index, "applied before it is durable here"
         assert last <= self.status.commit_index, "applied before it is committed"
-
-    def _check_send(self, to: int, message: Any) -> None:
-        assert to != self.node, "sent to itself"
-        hard = self.disk.hard_state
-        match message:
-            case messages.PreVote() | messages.PreVoteResponse():
-                return
-            case messages.RequestVoteResponse(vote_granted=True) | messages.RequestVote():
-                wanted = to if isinstance(message, messages.RequestVoteResponse) else self.node
-                assert hard.voted_for == wanted and hard.term == message.term, "S11: the vote is not durable"
-            case messages.AppendEntries():
-                first = message.prev_log_index + 1
-                for index, item in enumerate(message.entries, first):
-                    if index > self.image.base[0]:
-                        assert item == self.image.log[index - self.image.base[0] - 1], "sends what it does not hold"
-                if message.prev_log_index >= self.image.base[0]:
-                    assert message.prev_log_term == self.image.term_at(message.prev_log_index), "a wrong prev"
-            case messages.InstallSnapshotResponse(installed=True):
-                assert not self.writes or self.writes[-1].base is None, "S11: acknowledges a snapshot whose base is not durable"
-            case messages.AppendEntriesResponse(success=True):
-                assert message.match_index <= self.durable_index, "S11: acknowledges what is not durable"
-            case _:
-                pass
-        assert message.term <= hard.term, f"S11: {message} carries a term that is not durable"
 
     def _check_answer(self, request: int) -> None:
         assert request in self.asked, f"answers {request}, which nobody asked"
@@ -457,15 +290,7 @@ class Bench:
     def loaded_fact(self, *, at_most: int = 1 << 30) -> events.EntriesLoaded:
         order = self.loading
         assert order is not None
-        found: list[Entry] = []
-        size = 0
-        for index in range(order.first_index, order.end_index):
-            item = self.disk.log[index - self.disk.base[0] - 1]
-            size += len(item.payload)
-            if found and (size > order.bytes_max or len(found) >= at_most):
-                break
-            found.append(item)
-        return events.EntriesLoaded(first_index=order.first_index, entries=tuple(found))
+        return events.EntriesLoaded(first_index=order.first_index, entries=self.disk.read(order, at_most))
 
     def load(self, *, at_most: int = 1 << 30) -> Acts:
         """The outstanding LoadEntries is answered from the disk."""
@@ -593,7 +418,7 @@ class Bench:
         """Nothing is heard for long enough that a voter stands up, and not longer."""
         acts = Acts([])
         end = self.now_us + 4 * ELECTION_MAX_US
-        while self.role is Role.FOLLOWER and self.now_us < end:
+        while self.role() is Role.FOLLOWER and self.now_us < end:
             self.now_us = max(self.replica.deadline_us, self.now_us)
             acts += self.step()
         return acts
@@ -602,7 +427,7 @@ class Bench:
         """Time out and win the pre-vote: now a candidate (its own vote durable if writes are automatic)."""
         acts = self.time_out()
         for peer in self.others():
-            if self.role is Role.PRE_CANDIDATE:
+            if self.role() is Role.PRE_CANDIDATE:
                 acts += self.pre_vote(peer)
         return acts
 
@@ -610,9 +435,9 @@ class Bench:
         """Become the leader; nothing is acknowledged by anybody yet."""
         acts = self.stand()
         for peer in self.others():
-            if self.role is Role.CANDIDATE:
+            if self.role() is Role.CANDIDATE:
                 acts += self.vote(peer)
-        assert self.role is Role.LEADER
+        assert self.role() is Role.LEADER
         return acts
 
     def lead(self) -> Acts:
@@ -632,8 +457,8 @@ class Bench:
 
     # -- requests
 
-    def propose(self, *, deadline_us: int = 10_000_000, size: int = 0) -> tuple[int, Acts]:
-        request = next(self._numbers)
+    def propose(self, *, deadline_us: int = 10_000_000, size: int = 0) -> tuple[RequestId, Acts]:
+        request = RequestId(next(self._numbers))
         return request, self.step(self.proposal(request, deadline_us=deadline_us, size=size))
 
     def proposal(
@@ -645,70 +470,26 @@ class Bench:
             deadline_us=self.now_us + deadline_us,
         )
 
-    def read(self, *, deadline_us: int = 10_000_000, **other: Any) -> tuple[int, Acts]:
-        request = next(self._numbers)
-        fact = events.ReadRequested(
-            request=RequestId(request), deadline_us=self.now_us + deadline_us, **other
-        )
+    def read(self, *, deadline_us: int = 10_000_000, **other: Any) -> tuple[RequestId, Acts]:
+        request = RequestId(next(self._numbers))
+        fact = events.ReadRequested(request=request, deadline_us=self.now_us + deadline_us, **other)
         return request, self.step(fact)
 
-    def change(self, change: Any, *, deadline_us: int = 10_000_000) -> tuple[int, Acts]:
-        request = next(self._numbers)
+    def change(self, change: Any, *, deadline_us: int = 10_000_000) -> tuple[RequestId, Acts]:
+        request = RequestId(next(self._numbers))
         fact = events.MembershipChangeRequested(
-            request=RequestId(request), change=change, deadline_us=self.now_us + deadline_us
+            request=request, change=change, deadline_us=self.now_us + deadline_us
         )
         return request, self.step(fact)
 
-    def transfer(self, target: int, *, deadline_us: int = 10_000_000) -> tuple[int, Acts]:
-        request = next(self._numbers)
+    def transfer(self, target: int, *, deadline_us: int = 10_000_000) -> tuple[RequestId, Acts]:
+        request = RequestId(next(self._numbers))
         fact = events.TransferRequested(
-            request=RequestId(request), target=NodeId(target), deadline_us=self.now_us + deadline_us
+            request=request, target=NodeId(target), deadline_us=self.now_us + deadline_us
         )
         return request, self.step(fact)
 
-    def bootstrap(self, membership: Membership, cluster_id: bytes = CLUSTER) -> tuple[int, Acts]:
-        request = next(self._numbers)
-        fact = events.BootstrapRequested(
-            request=RequestId(request), cluster_id=cluster_id, membership=membership
-        )
+    def bootstrap(self, membership: Membership, cluster_id: bytes = CLUSTER) -> tuple[RequestId, Acts]:
+        request = RequestId(next(self._numbers))
+        fact = events.BootstrapRequested(request=request, cluster_id=cluster_id, membership=membership)
         return request, self.step(fact)
-
-
-def terms_of(items: Iterable[Entry]) -> list[int]:
-    return [int(item.term) for item in items]
-
-
-def commands_in(items: Iterable[Entry]) -> list[int]:
-    """The request numbers of the commands among these entries."""
-    return [
-        msgpack.unpackb(item.payload[9:])[1][2]
-        for item in items
-        if item.payload[0] == EntryKind.COMMAND
-    ]
-
-
-def counters(bench: Bench) -> Mapping[str, int]:
-    found: Mapping[str, int] = bench.status.counters
-    return found
-
-
-__all__ = [
-    "CLUSTER",
-    "ELECTION_MAX_US",
-    "ELECTION_MIN_US",
-    "HEARTBEAT_US",
-    "NO_CLUSTER",
-    "Acts",
-    "Bench",
-    "command",
-    "commands_in",
-    "counters",
-    "entries",
-    "entry",
-    "instance_of",
-    "member",
-    "membership_entry",
-    "membership_of",
-    "noop",
-    "terms_of",
-]

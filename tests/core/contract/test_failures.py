@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ferrite.core import RefusalCode, RequestId, Role, StopCode, Term, actions, events, messages
-from tests.core.bench import ELECTION_MAX_US, HEARTBEAT_US, Acts, Bench
+from ferrite.core import Index, RefusalCode, RequestId, Role, StopCode, Term, actions, events, messages
+from tests.core.bench import Bench
+from tests.core.bench_values import ELECTION_MAX_US, HEARTBEAT_US, Acts
 
 
 def code_of(answer: Any) -> RefusalCode:
@@ -20,7 +21,8 @@ def code_of(answer: Any) -> RefusalCode:
 
 @pytest.mark.parametrize("full, code", [(False, StopCode.DISK_ERROR), (True, StopCode.DISK_FULL)])
 def test_a_failed_write_stops_the_node_and_acknowledges_nothing(full: bool, code: StopCode) -> None:
-    """Contract 2, PersistFailed: "The core steps down, acknowledges nothing more, and orders `Stop`"; fsyncgate: never retry and go on."""
+    """Contract 2, PersistFailed: "The core steps down, acknowledges nothing more, and orders `Stop`"; fsyncgate: never
+    retry and go on."""
     bench = Bench(auto_persist=False)
     bench.append(2, 1, [1])
     acts = bench.step(events.PersistFailed(write_seq=bench.write_seq, disk_full=full, detail="EIO"))
@@ -36,7 +38,7 @@ def test_a_leader_whose_disk_failed_leads_no_more_and_answers_no_write() -> None
     bench.auto_persist = False
     request, _ = bench.propose()
     acts = bench.step(events.PersistFailed(write_seq=bench.write_seq, disk_full=False, detail="EIO"))
-    assert bench.role is not Role.LEADER and bench.stopped is not None
+    assert bench.role() is not Role.LEADER and bench.stopped is not None
     assert acts.of(actions.Reply) == [] and acts.of(actions.ServeRead) == []
     answer = acts.answer(request)
     assert answer is None or isinstance(answer, actions.Abandon), "it is on two other disks perhaps"
@@ -48,10 +50,10 @@ def test_a_stopped_replica_does_nothing_whatever_happens() -> None:
     bench.append(2, 1, [1])
     seq = bench.write_seq
     bench.step(events.PersistFailed(write_seq=seq, disk_full=False, detail="EIO"))
-    late = [
+    late: list[Any] = [
         events.Persisted(write_seq=seq),
-        bench.fact(2, messages.Heartbeat(term=Term(1), leader_commit=2, round=1)),  # type: ignore[arg-type]  # an index
-        bench.fact(2, messages.RequestVote(term=Term(9), last_log_index=9, last_log_term=Term(9))),  # type: ignore[arg-type]  # an index
+        bench.fact(2, messages.Heartbeat(term=Term(1), leader_commit=Index(2), round=1)),
+        bench.fact(2, messages.RequestVote(term=Term(9), last_log_index=Index(9), last_log_term=Term(9))),
     ]
     assert bench.replica.step(late, bench.now_us + ELECTION_MAX_US) == []
     assert bench.replica.step([], bench.now_us + 10 * ELECTION_MAX_US) == []
@@ -59,7 +61,11 @@ def test_a_stopped_replica_does_nothing_whatever_happens() -> None:
 
 @pytest.mark.parametrize(
     "corrupt, full, code",
-    [(True, False, StopCode.CORRUPTION), (False, True, StopCode.DISK_FULL), (False, False, StopCode.DISK_ERROR)],
+    [
+        (True, False, StopCode.CORRUPTION),
+        (False, True, StopCode.DISK_FULL),
+        (False, False, StopCode.DISK_ERROR),
+    ],
 )
 def test_a_failed_store_stops_the_node(corrupt: bool, full: bool, code: StopCode) -> None:
     """Contract 2, StorageFailed: "the same consequence"."""
@@ -99,7 +105,8 @@ def test_requests_without_an_answer_are_bounded_by_bytes() -> None:
     for _ in range(6):
         request, acts = bench.propose(size=3000)
         answers.append(acts.answer(request))
-    assert answers[0] is None and code_of(answers[-1]) is RefusalCode.OVERLOADED
+    assert answers[0] is None
+    assert code_of(answers[-1]) is RefusalCode.OVERLOADED
     assert bench.status.pending_bytes <= 13_100
 
 
@@ -112,7 +119,8 @@ def test_a_gap_between_commit_and_apply_refuses_proposals() -> None:
         request, acts = bench.propose()
         answers.append(acts.answer(request))
         bench.ack(2)
-    assert answers[0] is None and code_of(answers[-1]) is RefusalCode.OVERLOADED
+    assert answers[0] is None
+    assert code_of(answers[-1]) is RefusalCode.OVERLOADED
 
 
 def test_reads_are_bounded_like_writes() -> None:
@@ -130,7 +138,7 @@ def test_a_refused_request_is_never_proposed() -> None:
     """Contract 3, Refuse: "certainly not carried out, now or later"."""
     bench = Bench(pending_requests_max=1)
     bench.beat(2)
-    first, _ = bench.propose()
+    _first, _ = bench.propose()
     second, acts = bench.propose()
     assert isinstance(acts.answer(second), actions.Refuse)
     acts = bench.beat(3, term=2) + bench.pass_us(ELECTION_MAX_US // 2)
@@ -168,7 +176,7 @@ def test_a_leader_hands_leadership_over_first() -> None:
     bench = Bench()
     bench.lead()
     acts = shut_down(bench)
-    assert bench.stopped is None and len(acts.receivers(messages.TimeoutNow)) == 1
+    assert not bench.status.stopped and len(acts.receivers(messages.TimeoutNow)) == 1
     target = acts.receivers(messages.TimeoutNow)[0]
     acts = bench.beat(target, term=3) + bench.pass_us(HEARTBEAT_US)
     assert bench.stopped is not None and bench.stopped.code == StopCode.OK
@@ -189,7 +197,7 @@ def test_what_is_pending_is_finished_first() -> None:
     bench.lead()
     request, _ = bench.propose()
     acts = shut_down(bench)
-    assert bench.stopped is None
+    assert not bench.status.stopped
     acts = bench.ack(2)
     assert isinstance(acts.answer(request), actions.Reply)
 
@@ -213,7 +221,7 @@ def test_a_single_node_finishes_its_writes_and_stops() -> None:
     bench.auto_persist = False
     request, _ = bench.propose()
     shut_down(bench)
-    assert bench.stopped is None
+    assert not bench.status.stopped
     acts = bench.persist()
     assert isinstance(acts.answer(request), actions.Reply) and bench.stopped is not None
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from ferrite.core import RefusalCode, RequestId, Term, actions, encode_payload, messages
 from ferrite.core.values import Entry, EntryKind
-from tests.core.bench import (
+from tests.core.bench import Bench
+from tests.core.bench_values import (
     ELECTION_MAX_US,
     ELECTION_MIN_US,
     HEARTBEAT_US,
     Acts,
-    Bench,
     command,
     commands_in,
     entry,
@@ -177,12 +178,15 @@ def test_a_lost_forward_is_repaired_within_the_term() -> None:
 
 
 def test_a_snapshot_that_skips_entries_makes_the_outcome_unknown_and_not_wrong() -> None:
-    """Contract 8: "Only a snapshot that skips entries makes the outcome unknown before the deadline": checked in test_snapshots; here: a restart forgets its requests."""
+    """Contract 8: "Only a snapshot that skips entries makes the outcome unknown before the deadline": checked in
+    test_snapshots; here: a restart forgets its requests."""
     bench = Bench()
     bench.beat(2)
     bench.propose()
     bench.restart()
-    acts = bench.append(2, 1, [Entry(Term(1), encode_payload(EntryKind.COMMAND, 0, command(1, boot=1)))], commit=2)
+    acts = bench.append(
+        2, 1, [Entry(Term(1), encode_payload(EntryKind.COMMAND, 0, command(1, boot=1)))], commit=2
+    )
     assert acts.of(actions.Reply) == [], "boot 2 did not originate it"
 
 
@@ -243,7 +247,7 @@ def test_a_forward_to_a_node_that_does_not_lead_is_not_appended() -> None:
 
 
 def test_a_refused_forward_that_arrives_again_is_still_not_appended() -> None:
-    """"Certainly not appended" must hold for the duplicate that is still under way as well."""
+    """ "Certainly not appended" must hold for the duplicate that is still under way as well."""
     bench = Bench(apply_gap_max=3, auto_apply=False)
     bench.lead()
     for _ in range(8):
@@ -283,7 +287,6 @@ def test_the_cluster_time_never_decreases_along_the_log() -> None:
     """Contract 7: `time_us` "never decreases along the log and advances by the leader's monotonic clock only"."""
     bench = Bench()
     bench.lead()
-    times = []
     for _ in range(5):
         bench.propose()
         bench.now_us += 1000
@@ -295,5 +298,5 @@ def test_the_cluster_time_never_decreases_along_the_log() -> None:
     bench.propose()
     times = [int.from_bytes(item.payload[1:9], "big") for item in bench.image.log]
     assert times == sorted(times) and times[-1] == 10**15 + 5000
-    assert [b - a for a, b in zip(times[2:6], times[3:7], strict=True)] == [1000, 1000, 1000, 1000]
+    assert [b - a for a, b in itertools.pairwise(times[2:7])] == [1000, 1000, 1000, 1000]
     assert entry(1).payload[0] == EntryKind.COMMAND

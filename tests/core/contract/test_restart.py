@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ferrite.core import LostTail, Role, StopCode, Term, actions, messages
-from tests.core.bench import ELECTION_MAX_US, Bench, entry, membership_of
+from ferrite.core import Index, LostTail, Role, StopCode, Term, actions, messages
+from tests.core.bench import Bench
+from tests.core.bench_values import ELECTION_MAX_US, entry, membership_of
 
 
 def test_a_replica_is_made_without_doing_anything() -> None:
@@ -16,7 +17,8 @@ def test_a_replica_is_made_without_doing_anything() -> None:
 
 
 def test_the_first_step_announces_where_everybody_is() -> None:
-    """Contract 3, Announce: "The transport takes peers' addresses from `membership`": it needs them before it can say anything."""
+    """Contract 3, Announce: "The transport takes peers' addresses from `membership`": it needs them before it can say
+    anything."""
     acts = Bench().step()
     found = acts.of(actions.Announce)
     assert len(found) == 1 and found[0].membership == membership_of((1, 2, 3))
@@ -74,7 +76,11 @@ def test_a_state_of_another_history_than_the_log_is_refused_or_never_wrong() -> 
     from ferrite.core import RecoveredState
 
     bench = Bench(log=[1, 1, 1])
-    bench.restart(state=RecoveredState(applied_index=3, applied_term=Term(7), membership=membership_of((1, 2, 3))))  # type: ignore[arg-type]  # an index
+    bench.restart(
+        state=RecoveredState(
+            applied_index=Index(3), applied_term=Term(7), membership=membership_of((1, 2, 3))
+        )
+    )
     bench.pass_us(ELECTION_MAX_US)
     assert bench.stopped is not None and bench.stopped.code == StopCode.CORRUPTION
 
@@ -86,7 +92,7 @@ def test_a_restarted_leader_is_a_follower_and_keeps_its_log() -> None:
     bench.propose()
     log = list(bench.disk.log)
     bench.restart()
-    assert bench.role is Role.FOLLOWER and bench.term == 2 and bench.disk.log == log
+    assert bench.role() is Role.FOLLOWER and bench.term == 2 and bench.disk.log == log
     assert bench.status.voted_for == 1
 
 
@@ -102,7 +108,7 @@ def test_what_was_not_durable_is_gone_and_was_never_promised() -> None:
 def test_a_vote_that_was_not_durable_may_be_given_to_another() -> None:
     """The other side of trap 1: it was never sent either."""
     bench = Bench(auto_persist=False)
-    vote = messages.RequestVote(term=Term(2), last_log_index=1, last_log_term=Term(1))  # type: ignore[arg-type]  # an index
+    vote = messages.RequestVote(term=Term(2), last_log_index=Index(1), last_log_term=Term(1))
     acts = bench.hear(2, vote)
     assert acts.sent(messages.RequestVoteResponse) == []
     bench.restart()
@@ -127,7 +133,10 @@ def test_a_peers_newer_boot_may_have_lost_its_tail() -> None:
     bench.ack(3)
     assert bench.status.peers[3].match_index == 3
     answer = messages.AppendEntriesResponse(
-        term=Term(2), success=False, prev_log_index=3, conflict_index=2  # type: ignore[arg-type]  # indexes
+        term=Term(2),
+        success=False,
+        prev_log_index=Index(3),
+        conflict_index=Index(2),
     )
     acts = bench.hear(3, answer, source_boot=2)
     for _ in range(5):
@@ -136,7 +145,7 @@ def test_a_peers_newer_boot_may_have_lost_its_tail() -> None:
         for sent in more.sent(messages.Heartbeat, 2)[-1:]:
             acts += bench.beat_ack(2, sent.round)
         for beat in more.sent(messages.Heartbeat, 3)[-1:]:
-            reply = messages.HeartbeatResponse(term=Term(2), round=beat.round, last_log_index=1)  # type: ignore[arg-type]  # an index
+            reply = messages.HeartbeatResponse(term=Term(2), round=beat.round, last_log_index=Index(1))
             acts += bench.hear(3, reply, source_boot=2)
             acts += bench.hear(3, answer, source_boot=2)
     assert any(m.prev_log_index == 1 and m.entries for m in acts.sent(messages.AppendEntries, 3))
@@ -147,8 +156,8 @@ HEARTBEAT = 100_000
 
 def test_a_lost_tail_of_one_member_is_repaired_by_the_others() -> None:
     """Contract 9, the whole way: it follows, takes the entries of a later term, votes again."""
-    bench = Bench(lost_tail=LostTail(last_index=4, term=Term(1)))  # type: ignore[arg-type]  # an index
+    bench = Bench(lost_tail=LostTail(last_index=Index(4), term=Term(1)))
     bench.append(2, 1, [entry(1, 5), entry(1, 6), entry(1, 7), entry(2, 8)], term=2, commit=5)
-    vote = messages.RequestVote(term=Term(3), last_log_index=5, last_log_term=Term(2))  # type: ignore[arg-type]  # an index
+    vote = messages.RequestVote(term=Term(3), last_log_index=Index(5), last_log_term=Term(2))
     bench.now_us += ELECTION_MAX_US
     assert bench.hear(3, vote).sent(messages.RequestVoteResponse, 3)[0].vote_granted

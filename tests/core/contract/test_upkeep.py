@@ -1,11 +1,13 @@
-"""Flushing, cutting the log, and loading entries: contract 3 (`FlushState`, `DiscardLog`, `LoadEntries`) and the settings in ReplicaConfig."""
+"""Flushing, cutting the log, and loading entries: contract 3 (`FlushState`, `DiscardLog`, `LoadEntries`) and the
+settings in ReplicaConfig."""
 
 from __future__ import annotations
 
 import pytest
 
-from ferrite.core import actions, events, messages
-from tests.core.bench import HEARTBEAT_US, Acts, Bench, entries, entry, terms_of
+from ferrite.core import Index, actions, events, messages
+from tests.core.bench import Bench
+from tests.core.bench_values import HEARTBEAT_US, Acts, entries, entry, terms_of
 
 
 def write(bench: Bench, count: int, *, size: int = 0) -> Acts:
@@ -18,9 +20,8 @@ def write(bench: Bench, count: int, *, size: int = 0) -> Acts:
 
 
 def flushed(bench: Bench, index: int | None = None) -> Acts:
-    return bench.step(
-        events.StateFlushed(applied_index=bench.status.applied_index if index is None else index)  # type: ignore[arg-type]  # an index
-    )
+    applied: Index = bench.status.applied_index
+    return bench.step(events.StateFlushed(applied_index=applied if index is None else Index(index)))
 
 
 def cuts(acts: Acts) -> list[int]:
@@ -126,7 +127,9 @@ def test_the_log_keeps_working_behind_a_cut() -> None:
     acts = write(bench, 1)
     assert acts.sent(messages.AppendEntriesResponse, 2)[0].match_index == 22
     acts = bench.append(2, 5, [], prev_term=1)
-    assert all(m.success for m in acts.sent(messages.AppendEntriesResponse, 2)), "committed entries match by themselves"
+    assert all(m.success for m in acts.sent(messages.AppendEntriesResponse, 2)), (
+        "committed entries match by themselves"
+    )
     bench.lead()
 
 
@@ -181,10 +184,10 @@ def test_fewer_entries_than_asked_for_is_normal() -> None:
         acts += bench.pass_us(HEARTBEAT_US)
         if bench.status.peers[3].match_index == bench.status.last_log_index:
             break
-        for sent in acts.sent(messages.Heartbeat, 2)[-1:]:
-            bench.beat_ack(2, sent.round)
-        for sent in acts.sent(messages.Heartbeat, 3)[-1:]:
-            acts += bench.beat_ack(3, sent.round, last=bench.status.peers[3].match_index)
+        for beat in acts.sent(messages.Heartbeat, 2)[-1:]:
+            bench.beat_ack(2, beat.round)
+        for beat in acts.sent(messages.Heartbeat, 3)[-1:]:
+            acts += bench.beat_ack(3, beat.round, last=bench.status.peers[3].match_index)
     assert bench.status.peers[3].match_index == bench.status.last_log_index
 
 
@@ -207,8 +210,8 @@ def test_a_load_that_was_overtaken_by_a_truncation_is_dropped() -> None:
     term = bench.term
     bench.append(2, 2, [term + 1, term + 1], term=term + 1)
     bench.time_out()
-    bench.win() if bench.role.value == "follower" else bench.pre_vote(2)
-    if bench.role.value == "candidate":
+    bench.win() if bench.role().value == "follower" else bench.pre_vote(2)
+    if bench.role().value == "candidate":
         bench.vote(2)
     acts = bench.report(old)  # the bench checks each entry that is sent against the log
     acts += bench.refuse_append(3, bench.status.last_log_index - 1, hint=3) + bench.pass_us(HEARTBEAT_US)

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from ferrite.core import Consistency, Index, NodeId, RefusalCode, Role, Term, actions, events, messages
-from tests.core.bench import ELECTION_MAX_US, ELECTION_MIN_US, HEARTBEAT_US, Acts, Bench, entry
+from ferrite.core import (
+    Consistency,
+    Index,
+    NodeId,
+    RefusalCode,
+    RequestId,
+    Role,
+    Term,
+    actions,
+    events,
+    messages,
+)
+from tests.core.bench import Bench
+from tests.core.bench_values import ELECTION_MAX_US, ELECTION_MIN_US, HEARTBEAT_US, Acts, entry
 
 
 def confirm(bench: Bench, acts: Acts, peer: int) -> Acts:
@@ -30,7 +42,8 @@ def index_answer(
 
 
 def test_a_read_is_served_after_a_round_of_heartbeats_that_began_after_it() -> None:
-    """Thesis 6.4: "The leader needs to make sure it has not been superseded ... It issues a new round of heartbeats and waits for their acknowledgments from a majority of the cluster"."""
+    """Thesis 6.4: "The leader needs to make sure it has not been superseded ... It issues a new round of heartbeats
+    and waits for their acknowledgments from a majority of the cluster"."""
     bench = Bench()
     bench.lead()
     request, acts = bench.read()
@@ -77,12 +90,12 @@ def test_answers_of_another_term_or_to_no_round_confirm_nothing() -> None:
 
 
 def test_one_round_confirms_a_whole_batch() -> None:
-    """Thesis 6.4: "the leader can ... amortize its cost: ... a single round of heartbeats for any number of read-only queries"."""
+    """Thesis 6.4: "the leader can ... amortize its cost: ... a single round of heartbeats for any number of read-only
+    queries"."""
     bench = Bench()
     bench.lead()
     facts = [
-        events.ReadRequested(request=n, deadline_us=bench.now_us + 5_000_000)  # type: ignore[arg-type]  # numbers as the host gives them
-        for n in range(1, 51)
+        events.ReadRequested(request=RequestId(n), deadline_us=bench.now_us + 5_000_000) for n in range(1, 51)
     ]
     acts = bench.step(*facts)
     assert len(acts.sent(messages.Heartbeat, 2)) == 1
@@ -94,7 +107,7 @@ def test_no_read_before_the_leader_committed_in_its_term() -> None:
     """Thesis 6.4: "If the leader has not yet marked an entry from its current term committed, it waits until it has done so"."""
     bench = Bench(log=[1])
     bench.win()
-    request, acts = bench.read()
+    _request, acts = bench.read()
     for peer in (2, 3):
         for sent in acts.sent(messages.Heartbeat, peer):
             acts += bench.beat_ack(peer, sent.round, last=1)
@@ -124,7 +137,7 @@ def test_a_read_does_not_wait_for_what_was_committed_after_it_arrived() -> None:
     bench = Bench()
     bench.lead()
     bench.auto_apply = False
-    request, acts = bench.read()
+    _request, acts = bench.read()
     bench.propose()
     bench.ack(3)
     assert bench.status.commit_index == 3 and bench.status.applied_index == 2
@@ -186,7 +199,8 @@ def test_a_read_that_cannot_be_confirmed_is_refused_at_its_deadline() -> None:
 
 
 def test_a_follower_asks_its_leader_and_serves_from_its_own_state() -> None:
-    """Thesis 6.4: "the follower issues a request to the leader that just asks for a current readIndex"; it then waits until its own state machine has come so far."""
+    """Thesis 6.4: "the follower issues a request to the leader that just asks for a current readIndex"; it then waits
+    until its own state machine has come so far."""
     bench = Bench()
     bench.append(2, 1, [1, 1])
     request, acts = bench.read()
@@ -230,7 +244,7 @@ def test_each_attempt_has_a_fresh_context() -> None:
     """etcd #20418: "ReadIndex retries must use a fresh id"."""
     bench = Bench()
     bench.beat(2)
-    request, acts = bench.read()
+    _request, acts = bench.read()
     for _ in range(8):
         acts += bench.pass_us(ELECTION_MIN_US // 4) + bench.beat(2)
     contexts = [m.context for m in asked(acts, 2)]
@@ -239,7 +253,8 @@ def test_each_attempt_has_a_fresh_context() -> None:
 
 
 def test_the_answer_to_an_abandoned_attempt_is_dropped() -> None:
-    """Contract 8: "Followers ask with a fresh context each time"; an old context may carry an index from before the read... of another term."""
+    """Contract 8: "Followers ask with a fresh context each time"; an old context may carry an index from before the
+    read... of another term."""
     bench = Bench()
     bench.beat(2)
     request, acts = bench.read()
@@ -327,7 +342,7 @@ def test_a_leader_that_nobody_answers_is_as_stale_as_its_last_confirmation() -> 
     bench = Bench()
     bench.lead()
     served_us = bench.now_us
-    while bench.role is Role.LEADER and bench.now_us < served_us + 2 * ELECTION_MAX_US:
+    while bench.role() is Role.LEADER and bench.now_us < served_us + 2 * ELECTION_MAX_US:
         request, acts = bench.read(consistency=Consistency.SERIALIZABLE, max_staleness_us=ELECTION_MIN_US)
         if isinstance(acts.answer(request), actions.ServeRead):
             assert bench.now_us - served_us <= ELECTION_MIN_US + 2 * HEARTBEAT_US
@@ -360,4 +375,4 @@ def test_a_read_asks_for_no_write() -> None:
     _, acts = bench.read()
     acts += confirm(bench, acts, 2)
     assert acts.of(actions.Persist) == [] and bench.disk.last_index == before
-    assert bench.role is Role.LEADER and bench.status.leader == NodeId(1)
+    assert bench.role() is Role.LEADER and bench.status.leader == NodeId(1)

@@ -17,11 +17,11 @@ from ferrite.core import (
     events,
     messages,
 )
-from tests.core.bench import (
+from tests.core.bench import Bench
+from tests.core.bench_values import (
     ELECTION_MIN_US,
     HEARTBEAT_US,
     Acts,
-    Bench,
     commands_in,
     entry,
     membership_of,
@@ -155,7 +155,7 @@ def test_pieces_keep_the_follower_from_campaigning() -> None:
     for number in range(10):
         bench.hear(2, piece(snapshot, 1000 * number))
         bench.pass_us(ELECTION_MIN_US // 2)
-    assert bench.role is Role.FOLLOWER
+    assert bench.role() is Role.FOLLOWER
 
 
 def test_the_log_is_reset_and_acknowledged_once_durable() -> None:
@@ -177,7 +177,8 @@ def test_the_log_is_reset_and_acknowledged_once_durable() -> None:
 
 
 def test_entries_after_a_matching_last_entry_are_kept() -> None:
-    """Raft figure 13: "If existing log entry has same index and term as snapshot's last included entry, retain log entries following it and reply": they may have been acknowledged."""
+    """Raft figure 13: "If existing log entry has same index and term as snapshot's last included entry, retain log
+    entries following it and reply": they may have been acknowledged."""
     bench = Bench(log=[1] * 14)
     bench.beat(2)
     receive(bench, meta(10))
@@ -211,7 +212,7 @@ def test_the_membership_is_the_snapshots() -> None:
 
 def test_a_configuration_in_the_kept_suffix_stays_in_force() -> None:
     """Thesis 4.1: "a server always uses the latest configuration in its log"."""
-    from tests.core.bench import membership_entry
+    from tests.core.bench_values import membership_entry
 
     later = membership_of((1, 2, 3), learners=(5,))
     bench = Bench(log=[*[1] * 12, membership_entry(1, later)])

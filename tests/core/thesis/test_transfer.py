@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ferrite.core import NodeId, RefusalCode, Role, Term, actions, messages
-from tests.core.bench import ELECTION_MAX_US, HEARTBEAT_US, Acts, Bench, commands_in, entry
+from ferrite.core import Index, NodeId, RefusalCode, RequestId, Role, Term, actions, messages
+from tests.core.bench import Bench
+from tests.core.bench_values import ELECTION_MAX_US, HEARTBEAT_US, Acts, commands_in, entry
 
 
 def code_of(answer: Any) -> RefusalCode:
@@ -30,7 +31,7 @@ def test_a_target_that_is_behind_is_brought_up_to_date_first() -> None:
     bench.lead()
     bench.propose()
     bench.ack(2)
-    request, acts = bench.transfer(3)
+    _request, acts = bench.transfer(3)
     acts += bench.pass_us(HEARTBEAT_US)
     assert acts.receivers(messages.TimeoutNow) == []
     assert bench.ack(3).receivers(messages.TimeoutNow) == [3]
@@ -52,7 +53,7 @@ def test_no_new_entry_is_appended_while_leadership_is_being_handed_over() -> Non
     bench.lead()
     bench.transfer(3)
     request, acts = bench.propose()
-    forwarded = messages.Forward(term=Term(2), proposals=((7, b"\x01"),))  # type: ignore[arg-type]  # a number
+    forwarded = messages.Forward(term=Term(2), proposals=((RequestId(7), b"\x01"),))
     acts += bench.hear(2, forwarded)
     assert acts.answer(request) is None
     assert not any(order.entries for order in acts.of(actions.Persist))
@@ -69,14 +70,15 @@ def heard_by_node_2(bench: Bench, beats: int) -> Acts:
 
 
 def test_the_transfer_is_given_up_after_an_election_timeout() -> None:
-    """Thesis 3.10: "If leadership transfer does not complete after about an election timeout, the prior leader aborts the transfer and resumes accepting client requests"."""
+    """Thesis 3.10: "If leadership transfer does not complete after about an election timeout, the prior leader aborts
+    the transfer and resumes accepting client requests"."""
     bench = Bench()
     bench.lead()
     transfer, _ = bench.transfer(3, deadline_us=10 * ELECTION_MAX_US)
     write, _ = bench.propose(deadline_us=10 * ELECTION_MAX_US)
     acts = heard_by_node_2(bench, 25)
     assert isinstance(acts.answer(transfer), actions.Abandon), "the target was told to: it still may"
-    assert bench.role is Role.LEADER and bench.status.transfer_target == 0
+    assert bench.role() is Role.LEADER and bench.status.transfer_target == 0
     appended = [item for order in acts.of(actions.Persist) for item in order.entries]
     assert commands_in(appended) == [write], "what was held is appended after the failure"
     acts = bench.ack(2)
@@ -87,12 +89,12 @@ def test_a_transfer_to_a_target_that_never_catches_up_has_certainly_failed() -> 
     """Contract 6, `TRANSFER_FAILED`: the target was never told, so it will not take over."""
     bench = Bench()
     bench.lead()
-    write, _ = bench.propose()
+    _write, _ = bench.propose()
     bench.ack(2)
     transfer, _ = bench.transfer(3, deadline_us=10 * ELECTION_MAX_US)
     acts = heard_by_node_2(bench, 25)
     assert code_of(acts.answer(transfer)) is RefusalCode.TRANSFER_FAILED
-    assert acts.receivers(messages.TimeoutNow) == [] and bench.role is Role.LEADER
+    assert acts.receivers(messages.TimeoutNow) == [] and bench.role() is Role.LEADER
 
 
 def test_a_transfer_is_done_when_the_new_leader_is_known() -> None:
@@ -100,7 +102,7 @@ def test_a_transfer_is_done_when_the_new_leader_is_known() -> None:
     bench = Bench()
     bench.lead()
     request, acts = bench.transfer(3)
-    vote = messages.RequestVote(term=Term(3), last_log_index=2, last_log_term=Term(2), disrupt=True)  # type: ignore[arg-type]  # an index
+    vote = messages.RequestVote(term=Term(3), last_log_index=Index(2), last_log_term=Term(2), disrupt=True)
     acts += bench.hear(3, vote)
     acts += bench.beat(3, term=3)
     assert acts.answer(request) == actions.Reply(request=request, result=3)
@@ -136,7 +138,11 @@ def test_only_a_voter_can_be_a_target(target: int) -> None:
     bench = Bench(learners=(4,))
     bench.lead()
     request, acts = bench.transfer(target)
-    assert code_of(acts.answer(request)) in {RefusalCode.UNKNOWN_MEMBER, RefusalCode.TRANSFER_FAILED, RefusalCode.INVALID_CHANGE}
+    assert code_of(acts.answer(request)) in {
+        RefusalCode.UNKNOWN_MEMBER,
+        RefusalCode.TRANSFER_FAILED,
+        RefusalCode.INVALID_CHANGE,
+    }
     assert acts.receivers(messages.TimeoutNow) == []
 
 
@@ -171,7 +177,7 @@ def test_timeout_now_starts_an_election_without_a_pre_vote_and_past_stickiness()
     acts = bench.hear(2, messages.TimeoutNow(term=Term(1)))
     assert acts.sent(messages.PreVote) == []
     assert {(m.term, m.disrupt) for m in acts.sent(messages.RequestVote)} == {(2, True)}
-    assert bench.role is Role.CANDIDATE
+    assert bench.role() is Role.CANDIDATE
 
 
 def test_an_ordinary_campaign_does_not_disrupt() -> None:
@@ -181,7 +187,8 @@ def test_an_ordinary_campaign_does_not_disrupt() -> None:
 
 
 def test_the_target_campaigns_only_when_all_that_it_acknowledged_is_durable() -> None:
-    """openraft #1805: the target must have the leader's last entry durable before it campaigns: its RequestVote says what it has."""
+    """openraft #1805: the target must have the leader's last entry durable before it campaigns: its RequestVote says
+    what it has."""
     bench = Bench(auto_persist=False)
     bench.append(2, 1, [1, 1])
     acts = bench.hear(2, messages.TimeoutNow(term=Term(1)))
@@ -195,7 +202,7 @@ def test_a_late_timeout_now_of_an_older_term_is_dropped() -> None:
     bench = Bench(log=[5])
     bench.beat(3)
     bench.hear(2, messages.TimeoutNow(term=Term(4)))
-    assert bench.role is Role.FOLLOWER and bench.term == 5
+    assert bench.role() is Role.FOLLOWER and bench.term == 5
 
 
 def test_timeout_now_is_taken_from_the_leader_alone() -> None:
@@ -203,7 +210,7 @@ def test_timeout_now_is_taken_from_the_leader_alone() -> None:
     bench = Bench()
     bench.beat(2)
     bench.hear(3, messages.TimeoutNow(term=Term(1)))
-    assert bench.role is Role.FOLLOWER
+    assert bench.role() is Role.FOLLOWER
 
 
 def test_a_learner_does_not_campaign_when_told_to() -> None:
@@ -211,7 +218,7 @@ def test_a_learner_does_not_campaign_when_told_to() -> None:
     bench = Bench(node=4, learners=(4,))
     bench.beat(2)
     acts = bench.hear(2, messages.TimeoutNow(term=Term(1)))
-    assert bench.role is Role.FOLLOWER and acts.sent(messages.RequestVote) == []
+    assert bench.role() is Role.FOLLOWER and acts.sent(messages.RequestVote) == []
 
 
 def test_a_leader_that_lost_office_during_a_transfer_answers_the_request() -> None:

@@ -6,12 +6,23 @@ import random
 
 import pytest
 
-from ferrite.core import HardState, Index, InvariantViolated, NodeId, Role, StopCode, Term, actions, events, messages
-from tests.core.bench import (
+from ferrite.core import (
+    HardState,
+    Index,
+    InvariantViolated,
+    NodeId,
+    Role,
+    StopCode,
+    Term,
+    actions,
+    events,
+    messages,
+)
+from tests.core.bench import Bench
+from tests.core.bench_values import (
     CLUSTER,
     HEARTBEAT_US,
     Acts,
-    Bench,
     commands_in,
     entries,
     entry,
@@ -30,7 +41,9 @@ def test_trap_15_figure_8_an_old_terms_entry_on_a_majority_is_not_committed() ->
         bench.ack(peer, 2)
     assert bench.status.commit_index == 1
     overwritten = bench.append(5, 1, [9, 9], term=9)
-    assert any(order.truncate for order in overwritten.of(actions.Persist)), "and it may indeed be overwritten"
+    assert any(order.truncate for order in overwritten.of(actions.Persist)), (
+        "and it may indeed be overwritten"
+    )
 
 
 def test_trap_16_a_stale_or_empty_append_cuts_nothing() -> None:
@@ -118,7 +131,7 @@ def test_trap_20_the_commit_index_is_what_the_slow_reference_says(seed: int) -> 
         bench.propose()
     for _ in range(25):
         own = [n for n in match if n != 1]
-        if own and bench.role is Role.LEADER:
+        if own and bench.role() is Role.LEADER:
             peer = dice.choice(own)
             index = dice.randint(match[peer], bench.status.last_log_index)
             match[peer] = max(match[peer], index)
@@ -162,7 +175,8 @@ def test_trap_22_completions_of_cut_writes_acknowledge_nothing(reports: tuple[in
 
 
 def test_trap_22_a_host_that_reports_writes_out_of_order_is_stopped() -> None:
-    """openraft 2af491fb; contract 1: two actions of one kind are finished in the order given. A host that breaks it is a bug of ours."""
+    """openraft 2af491fb; contract 1: two actions of one kind are finished in the order given. A host that breaks it is
+    a bug of ours."""
     bench = Bench(auto_persist=False)
     for _ in range(2):
         bench.append(2, bench.image.last_index, [1])
@@ -259,8 +273,8 @@ def test_trap_29_a_follower_left_in_probe_recovers_by_heartbeats() -> None:
         for peer in (2, 3):
             for sent in more.sent(messages.Heartbeat, peer)[-1:]:
                 acts += bench.beat_ack(peer, sent.round)
-        for sent in acts.sent(messages.AppendEntries, 3)[-1:]:
-            acts += bench.ack(3, sent.prev_log_index + len(sent.entries))
+        for append in acts.sent(messages.AppendEntries, 3)[-1:]:
+            acts += bench.ack(3, append.prev_log_index + len(append.entries))
     assert bench.status.peers[3].state == "replicate"
 
 
