@@ -33,7 +33,9 @@ class DataDirLocked(Exception):
 
 
 class IdentityDamaged(LogCorrupt):
-    """The identity file is not what was written, or is gone while data are there."""
+    """The identity file is not what was written, or is gone while data are there. The text says what to do."""
+
+    advice = ""
 
 
 class DataDir:

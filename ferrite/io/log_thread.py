@@ -290,7 +290,8 @@ class LogThread:
             self.stats.marks += self._store.update_mark(self._commit_index_written)
 
     def _fail(self, error: Exception, orders: list[_Order]) -> None:
-        self._failed = f"{type(error).__name__}: {error}"
+        known = isinstance(error, DiskError | LogCorrupt)  # they say what happened and what to do
+        self._failed = str(error) if known else f"{type(error).__name__}: {error}"
         disk_full = isinstance(error, DiskError) and error.disk_full
         if self._writing:
             self._report_persist_failed(disk_full=disk_full)

@@ -29,6 +29,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from ferrite.core.disk import CHECK_DISK, MAKE_SPACE, REPLACE_NODE
 from ferrite.core.kv import Pair, Write
 
 MEMTABLES: Final = 2
@@ -69,6 +70,10 @@ class StoreCorrupt(StoreError):
 
     corrupt = True
 
+    def __init__(self, detail: str) -> None:
+        """The text ends with what to do."""
+        super().__init__(f"{detail}; {REPLACE_NODE}")
+
 
 class StoreForeign(StoreError):
     """The store belongs to another node or data directory. The node must stop (exit code 13)."""
@@ -78,17 +83,20 @@ class StoreFailed(StoreError):
     """The disk, or RocksDB, failed otherwise. The node must stop (exit code 11)."""
 
 
-def classify(error: Exception) -> StoreError:
-    """Return the typed error for an exception of rocksdict; RocksDB's text is all that there is to go by."""
-    text = str(error)
-    if text.startswith("Result incomplete: Write stall"):
-        return StoreStalled(text)
+def classify(error: Exception, where: str = "") -> StoreError:
+    """Return the typed error for an exception of rocksdict; RocksDB's text is all that there is to go by.
+
+    `where` is put before a text that may not name the place.
+    """
+    if str(error).startswith("Result incomplete: Write stall"):
+        return StoreStalled(str(error))
+    text = f"{where}{error}"
     if "No space left on device" in text or "Disk quota exceeded" in text:
-        return StoreFull(f"{text}. Make space on the disk and start the node again")
+        return StoreFull(f"{text}; {MAKE_SPACE}")
     missing = "No such file or directory" in text or "does not exist (create_if_missing is false)" in text
-    if text.startswith("Corruption:") or "Corruption:" in text or missing:
+    if "Corruption:" in text or missing:
         return StoreCorrupt(text)
-    return StoreFailed(text)
+    return StoreFailed(f"{text}; {CHECK_DISK}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +264,7 @@ class RocksStore:
         try:
             self._db = Rdict(str(directory), _options(options, create=create))
         except Exception as error:
-            raise classify(error) from error
+            raise classify(error, f"state in {directory}: ") from error
         self._write_options = _write_options(wal=options.wal)
         self._bulk_options = _write_options(wal=False)
         self._scans: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -191,7 +191,7 @@ class StateStore:
             if self._numbered():
                 raise StoreCorrupt(
                     f"{pointer} is missing, but databases are there: {', '.join(self._numbered())}. No crash leaves this; "
-                    "restore the file with the number of the right one, or replace this node"
+                    "restore the file with the number of the right one"
                 )
             replace_file(pointer, b"1\n")
         text = pointer.read_bytes()
@@ -214,9 +214,7 @@ class StateStore:
     def _open_database(self, number: int, *, create: bool) -> _Database:
         path = self._path(number)
         if not create and not path.is_dir():
-            raise StoreCorrupt(
-                f"{self._directory / POINTER} names {path.name}, which is not there; replace this node"
-            )
+            raise StoreCorrupt(f"{self._directory / POINTER} names {path.name}, which is not there")
         rocks = RocksStore(path, self._options, create=create)
         fsync_directory(self._directory)
         return _Database(number, path, rocks)
@@ -239,7 +237,7 @@ class StateStore:
         found = rocks.get(key)
         if found is None:
             if load_state(rocks, self._group_id).applied_index:
-                raise StoreCorrupt("the state does not say whose it is; replace this node")
+                raise StoreCorrupt(f"the state in {self._directory} does not say whose it is")
             rocks.write([(key, own)])
         elif found != own:
             raise StoreForeign(

@@ -245,6 +245,14 @@ def test_errors_are_told_apart_by_their_text(text: str, kind: type[StoreError]) 
     assert isinstance(error, kind)
     assert error.disk_full == ("No space" in text)
     assert error.corrupt == (kind is StoreCorrupt)
+    assert ("replace this node" in str(error)) == error.corrupt
+
+
+def test_a_database_that_rocksdb_refuses_is_named_with_what_to_do(tmp_path: Path, store: StateStore) -> None:
+    store.close()
+    (tmp_path / "state" / "000001" / "CURRENT").write_bytes(b"MANIFEST\n")
+    with pytest.raises(StoreCorrupt, match=r"state in .*000001: Corruption.*; replace this node: remove it"):
+        StateStore.open(tmp_path / "state", identity=IDENTITY)
 
 
 # ---------------------------------------------------------------------------------------------------- opening

@@ -1,12 +1,23 @@
 """The segmented Raft log: formats, recovery and the store, over a small file interface that hosts implement (docs/disk.md)."""
 
-from ferrite.core.disk.errors import DiskError, LogCorrupt, NewerFormat, WrongIdentity
+from ferrite.core.disk.errors import (
+    CHECK_DISK,
+    MAKE_SPACE,
+    REPLACE_NODE,
+    DiskError,
+    LogCorrupt,
+    NewerFormat,
+    WrongIdentity,
+)
 from ferrite.core.disk.files import Files
 from ferrite.core.disk.recovery import OpenReport, check_log
 from ferrite.core.disk.store import LogOptions, LogStore
 from ferrite.core.disk.torn import Cut
 
 __all__ = [
+    "CHECK_DISK",
+    "MAKE_SPACE",
+    "REPLACE_NODE",
     "Cut",
     "DiskError",
     "Files",

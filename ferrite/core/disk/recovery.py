@@ -88,7 +88,8 @@ def read_log(files: Files, identity: Identity | None, group_id: int, tail_bytes_
         return Found(names=names, report=OpenReport(foreign_files=foreign))
     if marked is None:
         raise LogCorrupt(
-            f"the durable mark (file {MARK}) is missing or was never written, and there are segments: restore it"
+            f"the durable mark (file {MARK}) is missing or was never written, and there are segments "
+            "(put it back, if it was moved away by hand)"
         )
     owner, mark = marked
     newest = max(numbers[-1], mark.number)

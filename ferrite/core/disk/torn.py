@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ferrite.core.disk.errors import LogCorrupt
 from ferrite.core.disk.record import MAGIC, decode_header, place_crc
 from ferrite.core.disk.sectors import SECTOR_BYTES, ZERO_SECTOR, has_zero_sector, written_end
 from ferrite.core.disk.segment import Owner
 from ferrite.core.values import value
-
-_ADVICE: Final = (
-    "replace this node (remove it from the cluster, add it again under a new id with an empty data directory)"
-)
 
 
 @value
@@ -40,7 +34,7 @@ def find_cut(raw: bytes, number: int, offset: int, owner: Owner) -> Cut | None:
     if later is not None:
         raise LogCorrupt(
             f"segment {number}: the record at byte {offset} is damaged, and the one at byte {later} was written when it was "
-            f"durable already: acknowledged entries are lost; {_ADVICE}"
+            f"durable already: acknowledged entries are lost"
         )
     return Cut(number=number, offset=offset, end=end)
 
@@ -48,16 +42,12 @@ def find_cut(raw: bytes, number: int, offset: int, owner: Owner) -> Cut | None:
 def _must_be_torn(raw: bytes, number: int, offset: int, owner_crc: int) -> None:
     header = decode_header(raw, offset, place_crc(owner_crc, number, offset))
     if header is None:
-        raise LogCorrupt(
-            f"segment {number}: what was written at byte {offset} is no record of this log; {_ADVICE}"
-        )
+        raise LogCorrupt(f"segment {number}: what was written at byte {offset} is no record of this log")
     if offset + header.raw_bytes > len(raw):
-        raise LogCorrupt(
-            f"segment {number}: the record at byte {offset} is longer than the segment; {_ADVICE}"
-        )
+        raise LogCorrupt(f"segment {number}: the record at byte {offset} is longer than the segment")
     if not has_zero_sector(raw, offset, offset + header.raw_bytes):
         raise LogCorrupt(
-            f"segment {number}: the record at byte {offset} is complete but not what was written; {_ADVICE}"
+            f"segment {number}: the record at byte {offset} is complete but not what was written"
         )
 
 
