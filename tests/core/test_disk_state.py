@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ferrite.core import Entry, HardState, Index, InvariantViolated, RecoveredLog, Term
 from ferrite.core.disk_state import DiskState
 from ferrite.core.raft_log import RaftLog
-from tests.core.one_replica import Disk, Image, agreed
+from tests.core.model_disk import Disk, Image, agreed
 
 
 class Rig:

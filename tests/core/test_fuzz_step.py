@@ -31,7 +31,7 @@ from ferrite.core import (
 from tests.core import one_replica as one
 from tests.core.one_replica import LEGAL_STOPS, ME, SMALL, THREE, Host, command, members_of
 
-SEEDS = int(os.environ.get("FERRITE_FUZZ_SEEDS", "60"))
+SEEDS = int(os.environ.get("FERRITE_FUZZ_SEEDS", "30"))
 """More of them for an evening: FERRITE_FUZZ_SEEDS=20000."""
 STEPS = 60
 U64_MAX = 2**64 - 1
