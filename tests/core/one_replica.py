@@ -495,9 +495,5 @@ def acknowledge(host: Host, source: int, boot: int = 1) -> list[actions.Action]:
     )
 
 
-LEGAL_STOPS = frozenset({StopCode.CORRUPTION})
-"""What a replica may do about a peer that contradicts what is committed."""
-
-
 def change_voters(*voters: int) -> ChangeVoters:
     return ChangeVoters(voters=tuple(NodeId(node) for node in voters))

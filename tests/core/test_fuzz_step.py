@@ -22,6 +22,7 @@ from ferrite.core import (
     RemoveLearner,
     RequestId,
     SnapshotMeta,
+    StopCode,
     Term,
     UpdateAddress,
     encode_membership,
@@ -29,8 +30,10 @@ from ferrite.core import (
     messages,
 )
 from tests.core import one_replica as one
-from tests.core.one_replica import LEGAL_STOPS, ME, SMALL, THREE, Host, command, members_of
+from tests.core.one_replica import ME, SMALL, THREE, Host, command, members_of
 
+LEGAL_STOPS = frozenset({StopCode.CORRUPTION})
+"""What a replica may do about a peer that contradicts what is committed."""
 SEEDS = int(os.environ.get("FERRITE_FUZZ_SEEDS", "30"))
 """More of them for an evening: FERRITE_FUZZ_SEEDS=20000."""
 STEPS = 60
