@@ -14,7 +14,7 @@ from ferrite.core.events import Applied, ProposalReceived
 from ferrite.core.messages import Forward, ForwardRefused, Header
 from ferrite.core.pending import PendingProposal
 from ferrite.core.raft import Raft
-from ferrite.core.roles import Leader
+from ferrite.core.roles import Leader, SeenFrom
 from ferrite.core.values import (
     Entry,
     EntryKind,
@@ -45,6 +45,11 @@ def _refusal(raft: Raft, size: int) -> tuple[RefusalCode, str] | None:
         return (
             RefusalCode.NOT_INITIALIZED,
             "this node belongs to no cluster yet: POST /init, or add it to one",
+        )
+    if size > raft.config.pending_bytes_max:
+        return (
+            RefusalCode.TOO_LARGE,
+            f"a command of {size} bytes; at most {raft.config.pending_bytes_max} may wait",
         )
     if raft.pending.is_full(size):
         return RefusalCode.OVERLOADED, "too many requests of this node have no answer yet; try again later"
@@ -116,7 +121,8 @@ def on_forward(raft: Raft, header: Header, message: Forward) -> None:
     """Append another node's commands, each at most once; refuse only what certainly was not appended."""
     office = raft.leads()
     leading = office is not None and message.term == raft.term
-    if not leading and message.term != raft.forwards_seen.term:
+    unknown = header.source not in raft.membership.members
+    if unknown or (not leading and message.term != raft.forwards_seen.term):
         raft.counters["forwards_dropped"] += 1
         return  # Led in an earlier term or boot, perhaps: what became of it is not known here.
     new = _not_seen(raft, header, message)
@@ -137,13 +143,19 @@ def on_forward(raft: Raft, header: Header, message: Forward) -> None:
 
 
 def _not_seen(raft: Raft, header: Header, message: Forward) -> list[tuple[RequestId, bytes]]:
-    seen = raft.forwards_seen.seen.setdefault((header.source, header.source_boot), set())
-    new = [(request, command) for request, command in message.proposals if request not in seen]
-    seen.update(request for request, _ in new)
-    if len(seen) > FORWARDS_REMEMBERED:
-        # Numbers grow: the oldest are the smallest. One so old is past every deadline.
-        for request in sorted(seen)[: FORWARDS_REMEMBERED // 2]:
-            seen.discard(request)
+    seen = raft.forwards_seen.seen.get(header.source)
+    if seen is None or seen.boot != header.source_boot:
+        seen = raft.forwards_seen.seen[header.source] = SeenFrom(header.source_boot, RequestId(0))
+    new = [
+        (request, command)
+        for request, command in message.proposals
+        if request > seen.floor and request not in seen.requests
+    ]
+    seen.requests.update(request for request, _ in new)
+    if len(seen.requests) > FORWARDS_REMEMBERED:
+        # Numbers grow, so the oldest are the smallest; one so old is past every deadline.
+        seen.floor = sorted(seen.requests)[FORWARDS_REMEMBERED // 2]
+        seen.requests = {request for request in seen.requests if request > seen.floor}
     return new
 
 

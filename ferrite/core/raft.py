@@ -13,11 +13,11 @@ from typing import Final
 from ferrite.core.actions import Abandon, Action, Announce, Persist, Refuse, Reply, Send, Stop
 from ferrite.core.disk_state import DiskState
 from ferrite.core.membership import Membership, decode_membership
-from ferrite.core.messages import AppendEntriesResponse, Header, Message
+from ferrite.core.messages import AppendEntriesResponse, Header, Message, RequestVote
 from ferrite.core.pending import PendingRequests
 from ferrite.core.raft_log import RaftLog
 from ferrite.core.recovered import Recovered, ReplicaConfig
-from ferrite.core.roles import Follower, ForwardsSeen, Leader, RoleState
+from ferrite.core.roles import Candidate, Follower, ForwardsSeen, Leader, RoleState
 from ferrite.core.snapshot_state import SnapshotState
 from ferrite.core.values import (
     NO_CLUSTER,
@@ -55,7 +55,8 @@ class Raft:
         self.config = config
         self.identity = recovered.identity
         self.now_us = now_us
-        self.dice = Dice(config.seed)
+        # The same seed given to every node, or kept over a restart, must not keep nodes in step.
+        self.dice = Dice(config.seed ^ (recovered.identity.node_id << 32) ^ (recovered.identity.boot << 48))
         self.actions: list[Action] = []
         self.counters: Counter[str] = Counter()
         self.stopped = False
@@ -184,8 +185,8 @@ class Raft:
             self._release_held()
         for term, to, message, promise in self._fresh:
             gate = disk.write_seq if promise else disk.hard_state_seq
-            if term != self.term:
-                continue  # Made in a term that ended in this very step.
+            if self._is_void(term, message):
+                continue
             if gate <= disk.durable_seq:
                 self.actions.append(Send(to=to, message=message))
             else:
@@ -195,13 +196,19 @@ class Raft:
     def _release_held(self) -> None:
         waiting: deque[tuple[int, Term, NodeId, Message]] = deque()
         for gate, term, to, message in self._held:
-            if term != self.term:
-                continue  # Made in a term that is over: nobody could use it.
+            if self._is_void(term, message):
+                continue
             if gate <= self.disk.durable_seq:
                 self.actions.append(Send(to=to, message=message))
             else:
                 waiting.append((gate, term, to, message))
         self._held = waiting
+
+    def _is_void(self, term: Term, message: Message) -> bool:
+        """What was said in a term that is over helps nobody, nor a request for votes after the election was lost."""
+        return term != self.term or (
+            isinstance(message, RequestVote) and not isinstance(self.role, Candidate)
+        )
 
     def stage_writes(self) -> None:
         """Order the one write for everything that changed in this step."""
@@ -305,6 +312,12 @@ class Raft:
         self.memberships = [(index, m) for index, m in self.memberships if index < first_index]
         self.counters["log_truncations"] += 1
 
+    def reset_log(self, base_index: Index, base_term: Term) -> None:
+        """Begin the log anew behind an installed snapshot; what it held is acknowledged no more."""
+        self.log.reset(base_index, base_term)
+        self.disk.reset(base_index, base_term)
+        self._unpromise(Index(base_index + 1))
+
     def _unpromise(self, first_index: Index) -> None:
         """What was cut must not be acknowledged any more, whatever was about to say so."""
 
@@ -352,6 +365,8 @@ class Raft:
         for request in self.pending.reads:
             self.refuse(request, refusal, detail)
         self.actions.extend(Abandon(request=request, detail=detail) for request in unknown if request)
+        self.role, self.leader = Follower(), NO_NODE
+        self.announce()
         self.actions.append(Stop(code=code, detail=detail))
 
     def has_stopped(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 from ferrite.core.recovered import RecoveredLog
 from ferrite.core.values import Entry, Index, Term, must
 
-_BLOCK: Final = 1024
+_BLOCK: Final = 16
 """Entries per counter of bytes: the size of the log is known to about this many entries."""
 
 
@@ -170,8 +170,8 @@ class RaftLog:
         self._drop_cached(dropped)
 
     def bytes_above(self, index: int) -> int:
-        """Return about how many bytes of payload lie above `index`."""
-        return sum(size for block, size in self._block_bytes.items() if block > index // _BLOCK)
+        """Return about how many bytes of payload lie above `index`: its share of the entries."""
+        return self.bytes * (self.last_index - index) // max(len(self), 1)
 
     def _shrink_cache(self, first_index: Index) -> None:
         self._drop_cached(min(max(first_index - self._cache_first, 0), len(self._cache)))

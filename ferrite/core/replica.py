@@ -169,8 +169,7 @@ def _reconcile(raft: Raft, recovered: Recovered) -> tuple[StopCode, str] | None:
             )
         # A snapshot was installed, and the crash came before the log was told.
         raft.memberships = [(Index(0), state.membership)]
-        log.reset(applied, state.applied_term)
-        raft.disk.reset(applied, state.applied_term)
+        raft.reset_log(applied, state.applied_term)
         raft.flushed_index = applied
     if raft.lost_tail and raft.membership.voters == (raft.node_id,):
         lost = raft.lost_tail

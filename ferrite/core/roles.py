@@ -94,8 +94,17 @@ RoleState = Follower | PreCandidate | Candidate | Leader
 
 
 @dataclass(slots=True)
+class SeenFrom:
+    """Requests forwarded by one boot of a node; numbers up to `floor` count as seen."""
+
+    boot: int
+    floor: RequestId
+    requests: set[RequestId] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class ForwardsSeen:
     """What was forwarded to this node in the last term it led: a duplicate is dropped, never appended twice."""
 
     term: Term = NO_TERM
-    seen: dict[tuple[NodeId, int], set[RequestId]] = field(default_factory=dict)
+    seen: dict[NodeId, SeenFrom] = field(default_factory=dict)

@@ -231,8 +231,7 @@ def _move_behind(raft: Raft, meta: SnapshotMeta, membership: Membership) -> None
     later = [(index, m) for index, m in raft.memberships if index > meta.last_index] if keeps_suffix else []
     raft.memberships = [(meta.last_index, membership), *later]
     if not keeps_suffix:
-        raft.log.reset(meta.last_index, meta.last_term)
-        raft.disk.reset(meta.last_index, meta.last_term)
+        raft.reset_log(meta.last_index, meta.last_term)
     raft.applied_index = raft.flushed_index = meta.last_index
     raft.commit_index = Index(max(raft.commit_index, meta.last_index))
     raft.applied_term = Term(max(raft.applied_term, meta.last_term))

@@ -1,7 +1,7 @@
 """Bugs that the simulator found in the core, each as its shortest story; the seeds are in the docstrings."""
 
 from ferrite.core import actions
-from tests.core.bench import HEARTBEAT_US
+from tests.core.bench_values import HEARTBEAT_US
 from tests.core.thesis.test_snapshots import leader, received, sending
 
 
