@@ -13,7 +13,6 @@ import gc
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -252,10 +251,11 @@ def _http_identity(who: NodeIdentity) -> Identity:
 
 
 def _tell_operator(config: Config, sentence: str, code: int) -> None:
-    """Say it once on stderr, and in the log when that is elsewhere."""
+    """Say it once on stderr, in one piece, and in the log when that is elsewhere."""
     if config.logging.file_path is not None:
         _log.error(sentence, code=int(code))
-    print(f"ferrite-server: {sentence}", file=sys.stderr)  # noqa: T201 - the line that an operator sees
+    with contextlib.suppress(OSError):  # stderr may be on the full disk itself: the exit code still tells
+        os.write(2, f"ferrite-server: {sentence}\n".encode(errors="backslashreplace"))
 
 
 def _raise_file_limit() -> None:
