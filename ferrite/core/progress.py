@@ -41,6 +41,8 @@ class Progress:
     round_confirmed: int = 0
     match_boot: int = 0
     """The boot of the peer that gave `match_index`."""
+    match_round: int = 0
+    """The last round that had been sent when `match_index` was learned."""
     snapshot: SnapshotMeta | None = None
     """While SNAPSHOT: the file being sent; None until one is saved."""
     snapshot_offset: int = 0
@@ -89,7 +91,7 @@ class Progress:
 
     def lost_tail(self) -> None:
         """A newer boot of the peer no longer has what it acknowledged."""
-        self.match_index = Index(0)
+        self.match_index = NO_INDEX
         self.state = ProgressState.PROBE
         self._clear()
 

@@ -123,12 +123,13 @@ def on_append_entries_response(raft: Raft, header: Header, message: AppendEntrie
     found = _progress(raft, header)
     if not found:
         return
-    _, progress = found
+    office, progress = found
     if message.success:
         if message.match_index > raft.log.last_index:
             raft.counters["messages_dropped_malformed"] += 1
             return
-        progress.matched(message.match_index, header.source_boot)
+        if progress.matched(message.match_index, header.source_boot):
+            progress.match_round = office.round
         if progress.state is ProgressState.PROBE and progress.match_index == message.match_index:
             progress.to_replicate()
         elif progress.state is ProgressState.SNAPSHOT and raft.log.term_at(progress.match_index) is not None:
@@ -168,6 +169,10 @@ def on_heartbeat_response(raft: Raft, header: Header, message: HeartbeatResponse
         office, progress = found
         if message.round <= office.round:
             progress.round_confirmed = max(progress.round_confirmed, message.round)
+        # Answered after it had acknowledged more: its disk went back in time (an older copy of the directory).
+        if message.round > progress.match_round and message.last_log_index < progress.match_index:
+            progress.lost_tail()
+            raft.counters["peer_lost_tail"] += 1
 
 
 def _progress(raft: Raft, header: Header) -> tuple[Leader, Progress] | None:

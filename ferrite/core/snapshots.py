@@ -103,6 +103,7 @@ def on_install_snapshot_response(raft: Raft, header: Header, message: InstallSna
     if message.installed:
         progress.to_probe()
         progress.matched(snapshot.last_index, header.source_boot)
+        progress.match_round = office.round if office else 0
         progress.next_index = Index(progress.match_index + 1)
         raft.counters["snapshots_delivered"] += 1
     elif message.next_offset == snapshot.size_bytes:

@@ -109,6 +109,12 @@ class LogThread:
         """What made the thread fail that was not the disk: a bug, `InvariantViolated` among them. The host raises it."""
 
     @property
+    def stalled_us(self) -> int:
+        """For how long the disk has been busy with the present batch; 0 when it is idle."""
+        since_us = self.stalled_since_us
+        return self._now_us() - since_us if since_us else 0
+
+    @property
     def queue_depth(self) -> int:
         """Orders that wait, about."""
         return self._queue.qsize()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ferrite
@@ -17,10 +17,15 @@ APPLY_LAG_PROBLEM = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Numbers that the replica does not know. `counters` come from transport, log and store, by name."""
+    """What the replica does not know. `counters` come from transport, log and store, by name.
+
+    `problems` make this node unhealthy; `warnings` are for the operator, the node itself is well.
+    """
 
     revision: Callable[[], int]
     counters: Callable[[], Mapping[str, int]]
+    problems: Callable[[], Sequence[str]] = tuple
+    warnings: Callable[[], Sequence[str]] = tuple
 
 
 class NodeView:
@@ -71,8 +76,8 @@ class NodeView:
             members=tuple(
                 self._member(member, status, at_us) for _, member in sorted(status.membership.members.items())
             ),
-            problems=tuple(self._problems(status)),
-            warnings=self._warnings,
+            problems=(*self._problems(status), *self._sources.problems()),
+            warnings=(*self._warnings, *self._sources.warnings()),
             counters={**status.counters, **self._sources.counters()},
             shutting_down=self.leaving or status.shutting_down or self._node.stopped,
         )

@@ -51,7 +51,10 @@ class CommandRejected(RequestError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberAddress:
-    """A node as an operator names it. `peer_addr` may be any address of it that answers; empty fields are asked of the node itself."""
+    """A node as an operator names it.
+
+    `peer_addr` may be any address of it that answers; empty fields are asked of the node itself.
+    """
 
     node_id: int
     peer_addr: str = ""
@@ -128,7 +131,10 @@ class RequestPath(Protocol):
     async def write(
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
-        """Carry a command through the log. `result` is a `PutResult`, `DeleteResult` or `BatchResult`; a `CommandFailed` is raised as `CommandRejected`."""
+        """Carry a command through the log.
+
+        `result` is a `PutResult`, `DeleteResult` or `BatchResult`; a `CommandFailed` is raised as `CommandRejected`.
+        """
         ...
 
     async def read(

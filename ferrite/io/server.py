@@ -129,6 +129,8 @@ class _Server:
         sources = Sources(
             revision=lambda: storage.state.revision,
             counters=lambda: {**transport.counters(), **storage.counters()},
+            problems=storage.problems,
+            warnings=lambda: _refusing_peers(transport),
         )
         view = NodeView(node, config=config, identity=identity, sources=sources)
         network = config.network
@@ -248,6 +250,14 @@ def _http_identity(who: NodeIdentity) -> Identity:
         peer_addr=who.peer_addr,
         version=who.version,
     )
+
+
+def _refusing_peers(transport: Transport) -> list[str]:
+    return [
+        f"node {peer.peer} at {peer.address} refuses this node: {peer.last_error}"
+        for peer in transport.peer_status()
+        if peer.refused
+    ]
 
 
 def _tell_operator(config: Config, sentence: str, code: int) -> None:

@@ -22,6 +22,8 @@ from ferrite.io.state_store import RocksOptions, StateStore
 
 MB: Final = 1 << 20
 LOG_CLOSE_TIMEOUT_S: Final = 5.0
+DISK_STALL_PROBLEM_MS: Final = 1_000
+"""A sync that takes longer is a fault of the disk, not load (etcd warns at the same figure)."""
 """For the last sync and the mark; a disk that hangs longer is left to the process's end."""
 
 _log = structlog.get_logger(__name__)
@@ -110,6 +112,13 @@ class Storage:
         """Start the log thread; it reports by `post`, from its own thread."""
         self._log = LogThread(self._log_store, post, sync_writes=self._sync_writes)
         self._log.start()
+
+    def problems(self) -> list[str]:
+        """What keeps the disk from serving: a write of the log that does not come back."""
+        stalled_ms = self.log.stalled_us // 1000
+        if stalled_ms < DISK_STALL_PROBLEM_MS:
+            return []
+        return [f"disk: a write of the Raft log has not finished for {stalled_ms} ms"]
 
     def counters(self) -> Mapping[str, int]:
         """Numbers of the disk for metrics."""

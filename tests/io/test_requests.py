@@ -66,7 +66,12 @@ class Desk(Rig):
                 raise IdentifyFailed(address, ["connection refused"])
             return there[address]
 
-        sources = Sources(revision=lambda: 77, counters=lambda: {"frames": 5})
+        sources = Sources(
+            revision=lambda: 77,
+            counters=lambda: {"frames": 5},
+            problems=lambda: ["disk: slow"],
+            warnings=lambda: ["node 2 refuses this node"],
+        )
         self.view = NodeView(self.node, config=config, identity=identity(), sources=sources)
         self.path = NodeRequests(
             self.node, config=config, identity=identity(), identify=identify, view=self.view
@@ -361,7 +366,8 @@ async def test_the_status_is_the_replicas_with_the_nodes_own_numbers(desk: Desk)
     assert found.leader_http_addr == "127.0.0.1:8002"
     assert found.counters == {"proposals": 3, "frames": 5}
     assert [one.node_id for one in found.members] == [1, 2, 3]
-    assert found.problems == ()
+    assert found.problems == ("disk: slow",)
+    assert found.warnings[-1] == "node 2 refuses this node"
     assert found.initialized
 
 

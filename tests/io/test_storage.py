@@ -95,3 +95,13 @@ def test_a_newer_snapshot_takes_the_place_of_the_one_before_but_not_of_what_is_r
     assert storage.snapshots.read_chunk(second, 0, 10)[0]
     storage.snapshots.store_chunk(coming, 2, b"cd")
     storage.close()
+
+
+def test_a_write_of_the_log_that_does_not_come_back_is_a_problem(storage: Storage) -> None:
+    storage.start(lambda _: None)
+    assert storage.problems() == []
+    storage.log._now_us = lambda: 3_500_000
+    storage.log.stalled_since_us = 2_000_000
+    assert storage.problems() == ["disk: a write of the Raft log has not finished for 1500 ms"]
+    storage.log.stalled_since_us = 3_000_000
+    assert storage.problems() == []
