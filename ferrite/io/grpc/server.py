@@ -15,6 +15,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from ferrite.io.config import Config
+from ferrite.io.file_limit import connections_allowed
 from ferrite.io.grpc import status
 from ferrite.io.grpc.handlers import RaftHandlers, client_methods, peer_methods
 from ferrite.io.grpc.listen import AddressInUse, CannotListen, check_can_listen
@@ -158,7 +159,7 @@ def server_options(config: Config) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.max_concurrent_streams", min(CONCURRENT_STREAMS_MAX, config.limits.concurrent_rpcs_max)),
-        ("grpc.max_allowed_incoming_connections", config.limits.connections_max),
+        ("grpc.max_allowed_incoming_connections", connections_allowed(config.limits.connections_max)),
         ("grpc.max_connection_idle_ms", config.limits.idle_timeout),
         ("grpc.max_connection_age_ms", CONNECTION_AGE_MS_MAX),
         ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_MS),

@@ -44,7 +44,7 @@ class ConnectionCounts:
     def admit(self, ip: str) -> str:
         """Count one more; or say which limit it would pass."""
         if self.total >= self.connections_max:
-            return f"{self.connections_max} connections (limits.connections_max)"
+            return f"{self.connections_max} connections (limits.connections_max, or the process's limit of open files)"
         if self.by_ip.get(ip, 0) >= self.per_ip_max:
             return f"{self.per_ip_max} connections from one address (limits.connections_per_ip_max)"
         self.total += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import resource
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
+from ferrite.io.file_limit import connections_allowed
 from ferrite.io.http.cluster_json import Identity
 from ferrite.io.http.connection import ConnectionCounts, ConnectionServer, Engine
 from ferrite.io.http.door import Door
@@ -22,8 +22,6 @@ from ferrite.io.http.quiet_log import QuietLog
 from ferrite.io.http.settings import HttpSettings
 from ferrite.io.request_path import RequestPath
 
-FILES_RESERVED: Final = 256  # descriptors for the log, RocksDB and peers, which clients must not take
-CONNECTIONS_FLOOR: Final = 8
 _BACKLOG: Final = 512  # a burst of connections after a restart
 _LAST_MS: Final = 50  # after the grace: time to cancel what is left
 
@@ -63,7 +61,7 @@ class HttpServer:
         """Listen; returns host and port as bound. Raises `AddressInUse` or `CannotListen`, both OSError."""
         settings = self._settings
         counts = ConnectionCounts(
-            connections_max=_connections_allowed(settings.limits.connections_max),
+            connections_max=connections_allowed(settings.limits.connections_max),
             per_ip_max=settings.limits.connections_per_ip_max,
             gauge=self._metrics.connections,
         )
@@ -100,14 +98,6 @@ class HttpServer:
         connections.pre_shutdown()
         await connections.shutdown(_LAST_MS / 1000)
         await listener.wait_closed()
-
-
-def _connections_allowed(configured: int) -> int:
-    """The configured number, or fewer when the process may not open so many files."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return configured
-    return min(configured, max(CONNECTIONS_FLOOR, soft - FILES_RESERVED))
 
 
 def _listen_error(error: OSError, where: str) -> OSError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import resource
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,6 @@ from ferrite.core import RefusalCode
 from ferrite.core.kv import CommandErrorCode
 from ferrite.io.http import AddressInUse, CannotListen, HttpServer
 from ferrite.io.http.problems import PROBLEM_KINDS
-from ferrite.io.http.server import CONNECTIONS_FLOOR, FILES_RESERVED, _connections_allowed
 from ferrite.io.request_path import CommandRejected, OutcomeUnknown, RequestRefused
 from tests.io.http.helpers import (
     IDENTITY,
@@ -235,17 +233,6 @@ async def _until_answered(site: Site) -> Reply:
     reply = await site.get("/livez")
     assert reply.status == 200
     return reply
-
-
-def test_clients_never_get_the_files_that_the_node_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    assert _connections_allowed(10_000) == 1024 - FILES_RESERVED
-    assert _connections_allowed(100) == 100
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
-    assert _connections_allowed(10_000) == CONNECTIONS_FLOOR
-    assert _connections_allowed(3) == 3
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert _connections_allowed(10_000) == 10_000
 
 
 async def test_an_address_in_use_is_an_error_of_its_own() -> None:
