@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -11,7 +12,7 @@ from uuid import uuid4
 from zlib import crc32
 
 from ferrite.core import NO_NODE, Identity, NodeId
-from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity
+from ferrite.core.disk import INSTANCE, DiskError, LogCorrupt, NewerFormat, WrongIdentity
 
 IDENTITY_FORMAT: Final = 1
 IDENTITY_BYTES_MAX: Final = 4096
@@ -19,6 +20,7 @@ IDENTITY_BYTES_MAX: Final = 4096
 _LOCK: Final = "LOCK"
 _IDENTITY: Final = "identity"
 _TMP_SUFFIX: Final = ".tmp"
+_INSTANCE_TMP: Final = INSTANCE + _TMP_SUFFIX
 _PARTS: Final = ("log", "state", "snapshots")
 _OURS: Final = frozenset({_LOCK, _IDENTITY, *_PARTS})
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -182,7 +184,9 @@ def _next_boot(path: str, directory: int, node_id: int) -> Identity:
     file = os.path.join(path, _IDENTITY)
     before = _read_identity(file, directory)
     if before is None:
-        held = [part for part in _PARTS if os.listdir(os.path.join(path, part))]
+        held = [
+            part for part in _PARTS if set(os.listdir(os.path.join(path, part))) - {INSTANCE, _INSTANCE_TMP}
+        ]
         if held:
             raise IdentityDamaged(
                 f"{file} is missing, but there are data in {', '.join(held)}: bring the file back; if it is lost, replace "
@@ -194,39 +198,78 @@ def _next_boot(path: str, directory: int, node_id: int) -> Identity:
             f"data directory {path} belongs to node {before.node_id}, the configuration says node {node_id}: correct the node "
             f"id, or give node {node_id} its own data directory"
         )
+    _anchor_log(os.path.join(path, "log"), before)
     identity = Identity(node_id=before.node_id, instance=before.instance, boot=before.boot + 1)
     _write_identity(directory, identity)
     return identity
 
 
+def _anchor_log(log_path: str, identity: Identity) -> None:
+    """See that the log directory is the one that was made with this identity.
+
+    Without this, a node whose log and state are gone (removed, or a disk that is not mounted) while its identity is there would
+    come back as the member it was, without its promises and entries: acknowledged writes would be lost at the next failure.
+    """
+    line = identity.instance.hex().encode() + b"\n"
+    log = os.open(log_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        names = os.listdir(log)
+        if INSTANCE in names and identity.boot:
+            found = _read_short(INSTANCE, log)
+            if found != line:
+                raise WrongIdentity(
+                    f"{log_path} was made for data directory {found[:40]!r}, not {identity.instance.hex()}: put this node's own "
+                    f"log directory back"
+                )
+            return
+        if identity.boot and not any(name.endswith(".seg") for name in names):
+            raise IdentityDamaged(
+                f"{log_path} is empty, it was not when this node last ran: put it back, or mount its disk. If it is lost, "
+                f"replace the node (remove it from the cluster, add it again under a new id with an empty data directory)"
+            )
+        _replace(log, INSTANCE, line)
+    finally:
+        os.close(log)
+
+
 def _read_identity(file: str, directory: int) -> Identity | None:
     try:
-        descriptor = os.open(
-            _IDENTITY, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=directory
-        )
+        data = _read_short(_IDENTITY, directory)
     except FileNotFoundError:
         return None
-    try:
-        data = os.read(descriptor, IDENTITY_BYTES_MAX + 1)
-    finally:
-        os.close(descriptor)
     return decode_identity(data, file)
 
 
+def _read_short(name: str, directory: int) -> bytes:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=directory)
+    try:
+        return os.read(descriptor, IDENTITY_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
+
+
 def _write_identity(directory: int, identity: Identity) -> None:
+    _replace(directory, _IDENTITY, encode_identity(identity))
+
+
+def _replace(directory: int, name: str, data: bytes) -> None:
     """Write a temporary file, sync, rename, sync the directory: the file is the old one or the new one, whole."""
-    name = _IDENTITY + _TMP_SUFFIX
+    temporary = name + _TMP_SUFFIX
+    with contextlib.suppress(FileNotFoundError):  # an interrupted start left it
+        os.unlink(temporary, dir_fd=directory)
     descriptor = os.open(
-        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
+        temporary,
+        os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+        0o600,
+        dir_fd=directory,
     )
     try:
-        data = encode_identity(identity)
         while data:
             data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.rename(name, _IDENTITY, src_dir_fd=directory, dst_dir_fd=directory)
+    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     os.fsync(directory)
 
 

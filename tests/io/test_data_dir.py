@@ -169,3 +169,31 @@ def test_node_id_0_is_nobody(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="node ids begin at 1"):
         DataDir.open(str(tmp_path / "node"), 0)
     assert not (tmp_path / "node").exists()
+
+
+def test_a_log_directory_that_was_emptied_is_no_new_log(tmp_path: Path) -> None:
+    """Else a member would come back without its promises (removed files, a disk that is not mounted)."""
+    path = tmp_path / "data"
+    DataDir.open(str(path), 3).close()
+    (path / "log" / "instance").unlink()
+    (path / "log" / "lost+found").mkdir()  # a fresh disk
+    with pytest.raises(IdentityDamaged, match=r"log is empty, it was not .*mount its disk"):
+        DataDir.open(str(path), 3)
+
+
+def test_the_log_directory_of_another_instance_is_refused(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        DataDir.open(str(tmp_path / name), 3).close()
+    (tmp_path / "one" / "log" / "instance").replace(tmp_path / "other" / "log" / "instance")
+    with pytest.raises(WrongIdentity, match="put this node's own log directory back"):
+        DataDir.open(str(tmp_path / "other"), 3)
+
+
+def test_a_crash_before_the_first_identity_leaves_a_directory_that_opens(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    for part in ("", "log"):
+        (path / part).mkdir(mode=0o700)
+    (path / "log" / "instance").write_bytes(b"0" * 32 + b"\n")
+    (path / "log" / "instance.tmp").write_bytes(b"0")
+    DataDir.open(str(path), 3).close()
+    DataDir.open(str(path), 3).close()

@@ -9,13 +9,14 @@ from ferrite.core.disk.errors import (
     NewerFormat,
     WrongIdentity,
 )
-from ferrite.core.disk.files import Files
+from ferrite.core.disk.files import INSTANCE, Files
 from ferrite.core.disk.recovery import OpenReport, check_log
 from ferrite.core.disk.store import LogOptions, LogStore
 from ferrite.core.disk.torn import Cut
 
 __all__ = [
     "CHECK_DISK",
+    "INSTANCE",
     "MAKE_SPACE",
     "REPLACE_NODE",
     "Cut",

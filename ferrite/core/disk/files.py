@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 MARK: Final = "mark"
+INSTANCE: Final = "instance"
+"""Made by the host with the data directory, before its identity: a log directory without it was emptied, or is another one."""
 SPARE: Final = "spare"
 _SEGMENT_SUFFIX: Final = ".seg"
 _TORN_PREFIX: Final = "torn-"

@@ -7,7 +7,7 @@ from typing import Final
 
 from ferrite.core.disk.entry_index import EntryIndex
 from ferrite.core.disk.errors import LogCorrupt, WrongIdentity
-from ferrite.core.disk.files import MARK, SPARE, Files, is_torn_copy, segment_name, segment_number
+from ferrite.core.disk.files import INSTANCE, MARK, SPARE, Files, is_torn_copy, segment_name, segment_number
 from ferrite.core.disk.mark import Mark, read_mark
 from ferrite.core.disk.record import decode_body, decode_header, place_crc
 from ferrite.core.disk.replay import Replay
@@ -75,7 +75,7 @@ def read_log(files: Files, identity: Identity | None, group_id: int, tail_bytes_
     foreign = tuple(
         name
         for name in names
-        if name not in (MARK, SPARE) and not is_torn_copy(name) and segment_number(name) is None
+        if name not in (INSTANCE, MARK, SPARE) and not is_torn_copy(name) and segment_number(name) is None
     )
     marked = read_mark(files) if MARK in names else None
     if marked is not None and identity is not None:
