@@ -48,7 +48,7 @@ class Founding:
         """Return the first membership of a cluster: `members`, or the configured peers; this node always among them.
 
         Raises `RequestRefused`: an id twice, another number of voters than cluster.expected_size, a member that does not
-        answer, is another node, or has a cluster.
+        answer, is another node, or has a cluster; a configured peer that advertises other addresses than its entry has.
         """
         named = self._configured() if members is None else list(members)
         own_id = self._identity.node_id
@@ -57,6 +57,8 @@ class Founding:
         self._check(named)
         others = [member for member in named if member.node_id != own_id]
         found = await asyncio.gather(*(self._fresh(member) for member in others))
+        if members is None:
+            self._check_as_configured(found)
         by_id = {member.node_id: member for member in (*found, self.own_member())}
         return Membership(
             voters=tuple(sorted(NodeId(member.node_id) for member in named if member.voting)),
@@ -101,6 +103,21 @@ class Founding:
             )
         if not any(member.voting for member in named if member.node_id == self._identity.node_id):
             raise _invalid("this node makes the cluster and must vote in it. Send /init to a voting member")
+
+    def _check_as_configured(self, found: Sequence[Member]) -> None:
+        """What a peer advertises is what others will use; an entry that says otherwise is a mistake in one of two files."""
+        peers = {peer.id: peer for peer in self._config.cluster.peers}
+        for member in found:
+            peer = peers[member.node_id]
+            for face, listed, advertised in (
+                ("http", str(peer.http_addr), member.http_addr),
+                ("grpc", str(peer.grpc_addr), member.grpc_addr),
+            ):
+                if listed != advertised:
+                    raise _invalid(
+                        f"node {peer.id} advertises {advertised}, but cluster.peers.{peer.id}.{face}_addr says {listed}. "
+                        f"Correct the entry, or node.advertise_{face}_addr of that node"
+                    )
 
     async def _fresh(self, named: MemberAddress) -> Member:
         presence = await self._ask(named)

@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 
+from ferrite.io.config import NetworkConfig
 from ferrite.io.grpc.ask import IDENTIFY_PATH, AskFailed, ask_identity
 from ferrite.io.node_identity import NodeIdentity, identity_from_json
 from ferrite.io.validation import Invalid
@@ -60,6 +61,20 @@ async def identify(address: str, *, timeout_ms: int, tries: int, retry_delay_ms:
     raise IdentifyFailed(address, tried)
 
 
+def asker(network: NetworkConfig) -> Callable[[str], Awaitable[NodeIdentity]]:
+    """Return `identify` with the time-outs and retries of the configuration's section [network]."""
+
+    async def ask(address: str) -> NodeIdentity:
+        return await identify(
+            address,
+            timeout_ms=network.connect_timeout,
+            tries=1 + network.max_retries,
+            retry_delay_ms=network.retry_delay,
+        )
+
+    return ask
+
+
 async def _within(
     timeout_ms: int, ask: Callable[[str], Awaitable[NodeIdentity]], address: str
 ) -> NodeIdentity:
@@ -106,4 +121,4 @@ async def _ask_grpc(address: str) -> NodeIdentity:
         raise _NoAnswer(str(error)) from error
 
 
-__all__ = ["IdentifyFailed", "NodeIdentity", "identify"]
+__all__ = ["IdentifyFailed", "NodeIdentity", "asker", "identify"]

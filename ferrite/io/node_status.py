@@ -50,6 +50,7 @@ class NodeView:
         return NodeStatus(
             node_id=self._identity.node_id,
             node_name=self._config.node.name,
+            node_description=self._config.node.description,
             cluster_name=self._config.cluster.name,
             cluster_id="" if status.cluster_id == NO_CLUSTER else status.cluster_id.hex(),
             instance=self._identity.instance.hex(),

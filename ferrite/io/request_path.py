@@ -95,6 +95,7 @@ class NodeStatus:
 
     node_id: int
     node_name: str
+    node_description: str = ""
     cluster_name: str
     cluster_id: str
     instance: str

@@ -26,7 +26,7 @@ from ferrite.io.exit_codes import ExitCode
 from ferrite.io.grpc.handlers import RaftHandlers
 from ferrite.io.grpc.server import GrpcServer
 from ferrite.io.http import HttpServer, Identity, http_settings
-from ferrite.io.identify import identify
+from ferrite.io.identify import asker
 from ferrite.io.node import Node, now_us
 from ferrite.io.node_identity import NodeIdentity
 from ferrite.io.node_status import NodeView, Sources
@@ -133,19 +133,11 @@ class _Server:
             warnings=lambda: _refusing_peers(transport),
         )
         view = NodeView(node, config=config, identity=identity, sources=sources)
-        network = config.network
-
-        async def ask(address: str) -> NodeIdentity:
-            return await identify(
-                address,
-                timeout_ms=network.connect_timeout,
-                tries=1 + network.max_retries,
-                retry_delay_ms=network.retry_delay,
-            )
 
         def who() -> NodeIdentity:
             return self._identity(storage, replica)
 
+        ask = asker(config.network)
         path = NodeRequests(node, config=config, identity=identity, identify=ask, view=view)
         return _Running(
             storage=storage,
@@ -172,6 +164,8 @@ class _Server:
         _log.info(
             "serving",
             node_id=config.node.id,
+            name=config.node.name,
+            cluster=config.cluster.name,
             http=str(config.node.http_addr),
             grpc=str(config.node.grpc_addr),
             initialized=running.view.status().initialized,

@@ -253,6 +253,29 @@ async def test_init_without_members_takes_the_configured_peers(tmp_path: Path) -
     await desk.node.close()
 
 
+@pytest.mark.parametrize("face, port", [("http", 8012), ("grpc", 9012)])
+async def test_init_refuses_a_configured_peer_that_advertises_other_addresses(
+    tmp_path: Path, face: str, port: int
+) -> None:
+    addresses = {
+        "cluster__peers__1__http_addr": "127.0.0.1:8001",
+        "cluster__peers__1__grpc_addr": "127.0.0.1:9001",
+        "cluster__peers__2__http_addr": "127.0.0.1:8002",
+        "cluster__peers__2__grpc_addr": "127.0.0.1:9002",
+        f"cluster__peers__2__{face}_addr": f"127.0.0.1:{port}",
+    }
+    there = {"127.0.0.1:9002": presence(2), "127.0.0.1:9012": presence(2)}
+    desk = Desk(config_of(tmp_path, **addresses), there)
+    desk.orders(announce(1))
+    await desk.until(lambda: desk.node.announced)
+    without_cluster(desk)
+    key = rf"cluster\.peers\.2\.{face}_addr says 127\.0\.0\.1:{port}"
+    with pytest.raises(RequestRefused, match=key) as caught:
+        await desk.path.initialize(None)
+    assert caught.value.code == "invalid_change"
+    await desk.node.close()
+
+
 @pytest.mark.parametrize(
     "named, code, words",
     [

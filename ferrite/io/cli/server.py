@@ -206,6 +206,7 @@ def _run(path: Path | None, config: Config) -> int:
     with handle:
         log = logs.get_logger("ferrite.io.cli.server")
         log.info("starting", version=__version__, config=str(path or "defaults"), node_id=config.node.id,
+                 name=config.node.name, cluster=config.cluster.name,
                  http_addr=str(config.node.http_addr), grpc_addr=str(config.node.grpc_addr),
                  data_dir=str(config.node.data_dir), pid=os.getpid())  # fmt: skip
         for warning in config.warnings():

@@ -41,7 +41,7 @@ _NODE = (
     ),
     Key(
         path="node.name", kind=Kind.NAME, characters_max=64, default_text="node-<id>",
-        doc="Name of this node for people: in health, metrics and logs.",
+        doc="Name of this node for people: in health, metrics and the log's first lines.",
     ),
     Key(
         path="node.description", kind=Kind.TEXT, characters_max=1024, default="",
@@ -179,7 +179,7 @@ _LOGGING = (
 _CLUSTER = (
     Key(
         path="cluster.name", kind=Kind.NAME, characters_max=64, default="ferrite",
-        doc="Name of the cluster for people: in health, metrics and logs.",
+        doc="Name of the cluster for people: in health, metrics and the log's first lines.",
     ),
     int_key(
         "cluster.expected_size", 0, 0, 63, "voters",
@@ -237,13 +237,13 @@ _LIMITS = (
         "limits.pending_bytes_max", 64 * MIB, 64 * KIB, 16 * GIB, "bytes",
         "Bytes of the requests in progress on this node; more are refused before they are proposed.",
     ),
-    int_key("limits.connections_max", 10_000, 8, 1_000_000, "connections", "Open client connections."),
+    int_key("limits.connections_max", 10_000, 8, 1_000_000, "connections", "Open connections, to HTTP and to gRPC each."),
     int_key(
         "limits.connections_per_ip_max", 1000, 1, 1_000_000, "connections",
-        "Open client connections from one IP address.",
+        "Open HTTP connections from one IP address.",
     ),
     int_key("limits.header_timeout", 10 * SECOND, 100, 10 * MINUTE, "ms", "Longest time until a request's headers are in."),
-    int_key("limits.body_timeout", 30 * SECOND, 100, 10 * MINUTE, "ms", "Longest time until a request's body is in."),
+    int_key("limits.body_timeout", 30 * SECOND, 100, 10 * MINUTE, "ms", "Longest time until a body is in (HTTP)."),
     int_key("limits.idle_timeout", MINUTE, SECOND, 24 * HOUR, "ms", "Silence after which a client's connection is closed."),
     int_key("limits.list_keys_max", 10_000, 1, 1_000_000, "keys", "Most keys in one page of a listing."),
     int_key("limits.list_bytes_max", 4 * MIB, 64 * KIB, 64 * MIB, "bytes", "Most bytes of keys and values in one page."),

@@ -80,6 +80,7 @@ def health_answer(status: NodeStatus) -> tuple[bool, dict[str, Any]]:
         "status": "unhealthy" if problems else "healthy",
         "node_id": status.node_id,
         "name": status.node_name,
+        "description": status.node_description,
         "cluster": status.cluster_name,
         "version": status.version,
         "role": status.role,

@@ -125,8 +125,10 @@ def _server(status: NodeStatus) -> Iterator[Metric]:
     yield _gauge("ferrite_server_is_leader", "1 when this node leads.", int(leads))
     learner = int(status.node_id in status.learners)
     yield _gauge("ferrite_server_is_learner", "1 when this node follows without a vote.", learner)
-    yield _labelled("ferrite_server_id", "The node's id, as a label.", "server_id", str(status.node_id))
-    yield _labelled("ferrite_server_version", "The version, as a label.", "server_version", status.version)
+    yield _labelled("ferrite_server_id", "The node's id, as a label.", {"server_id": str(status.node_id)})
+    names = {"server_name": status.node_name, "cluster_name": status.cluster_name}
+    yield _labelled("ferrite_server_name", "The names of node and cluster, as labels.", names)
+    yield _labelled("ferrite_server_version", "The version, as a label.", {"server_version": status.version})
     yield _counter("ferrite_server_proposals_committed", "The commit index.", status.commit_index)
     yield _counter("ferrite_server_proposals_applied", "The applied index.", status.applied_index)
     yield _gauge("ferrite_server_proposals_pending", "Requests in progress.", status.pending_requests)
@@ -190,7 +192,7 @@ def _counter(name: str, text: str, count: int) -> Metric:
     return CounterMetricFamily(name, text, value=count)
 
 
-def _labelled(name: str, text: str, label: str, content: str) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=[label])
-    family.add_metric([content], 1)
+def _labelled(name: str, text: str, labels: dict[str, str]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=list(labels))
+    family.add_metric(list(labels.values()), 1)
     return family

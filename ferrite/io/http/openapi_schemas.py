@@ -241,6 +241,7 @@ def _status_answers() -> dict[str, Schema]:
                 **who,
                 **lists,
                 "status": {"enum": ["healthy", "unhealthy"]},
+                "description": STRING,
                 "node_id": NODE_ID,
                 "role": STRING,
                 "leader": LEADER,

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from ferrite.io.config import NetworkConfig
 
 FRAME_ROOM_BYTES: Final = 4096  # of a gRPC message: what header, framing and CRC take at most
+RETRY_DELAY_MS_MAX: Final = 1000  # a restarted peer is found soon enough for an election
 
 
 class StreamEnded(Exception):
@@ -27,7 +28,7 @@ class TransportOptions:
 
     connect_timeout_ms: int
     retry_delay_ms: int  # before the first new attempt; doubles up to `retry_delay_ms_max`
-    retry_delay_ms_max: int = 1000  # a restarted peer is found soon enough for an election
+    retry_delay_ms_max: int = RETRY_DELAY_MS_MAX
     keep_alive_interval_ms: int
     stall_timeout_ms: int  # one frame that the peer's flow control holds back for so long ends the stream
     compression: bool
@@ -54,6 +55,7 @@ def transport_options(network: NetworkConfig) -> TransportOptions:
     return TransportOptions(
         connect_timeout_ms=network.connect_timeout,
         retry_delay_ms=network.retry_delay,
+        retry_delay_ms_max=max(RETRY_DELAY_MS_MAX, network.retry_delay),
         keep_alive_interval_ms=network.keep_alive_interval,
         stall_timeout_ms=network.keep_alive_interval,
         compression=network.enable_compression,

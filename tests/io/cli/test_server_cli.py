@@ -213,6 +213,15 @@ def test_the_start_banner_names_every_danger(run: Run, started: list[Config]) ->
     assert "HTTP 10.0.0.1:8001 can be reached" in banner
 
 
+def test_the_start_banner_names_node_and_cluster(run: Run, started: list[Config]) -> None:
+    run(
+        "--set", "node.name=anna", "--set", "cluster.name=prod", "--set", "logging.file_path=banner.log",
+        "--format", "compact",
+    )  # fmt: skip
+    (line,) = Path("banner.log").read_text().splitlines()
+    assert " name=anna cluster=prod " in line
+
+
 def test_a_bad_configuration_starts_nothing(run: Run, started: list[Config]) -> None:
     assert run("--id", "0").exit_code == ExitCode.BAD_CONFIGURATION
     assert run("--config", "missing.toml").exit_code == ExitCode.BAD_CONFIGURATION

@@ -1,0 +1,490 @@
+"""Keys of the configuration act: a changed value reaches its organ, and the organ does something else.
+
+`test_no_dead_keys` says which of these proves which key; each speaks of its keys by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pytest
+
+from ferrite.core import HardState, Index, NodeId, Term, actions
+from ferrite.core.kv import ListKeys, ListKeysResult
+from ferrite.io.config import Config
+from ferrite.io.founding import Founding
+from ferrite.io.grpc.handlers import RaftHandlers
+from ferrite.io.grpc.server import GrpcServer, server_options
+from ferrite.io.http import HttpServer, http_settings
+from ferrite.io.http.checks import health_answer
+from ferrite.io.http.cluster_json import metrics_answer
+from ferrite.io.http.metrics import node_registry
+from ferrite.io.identify import IdentifyFailed, asker
+from ferrite.io.node import now_us
+from ferrite.io.replica_config import replica_config
+from ferrite.io.server import _Server
+from ferrite.io.storage import Storage, open_storage
+from ferrite.io.transport import transport_options
+from ferrite.io.transport.grpc_stream import open_stream
+from ferrite.io.transport.link import LinkEvents, PeerLink
+from ferrite.io.transport.stream import StreamEnded
+from tests.core.kv.helpers import put
+from tests.io.config.helpers import problems
+from tests.io.grpc.fakes import IDENTITY, NoFrames, make_config, refusal
+from tests.io.grpc.fakes import FakeRequestPath as GrpcRequestPath
+from tests.io.grpc.fakes import serving as grpc_serving
+from tests.io.http.helpers import IDENTITY as HTTP_IDENTITY
+from tests.io.http.helpers import FakeRequestPath, serving
+from tests.io.node_fakes import announce, identity
+from tests.io.test_requests import Desk, config_of, presence, reply, without_cluster
+from tests.io.test_storage import CLUSTER, NOOP
+from tests.io.transport.fakes import Node, beat, chunk, running
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+
+# ------------------------------------------------------------------------------------------------ from the file to the organs
+
+
+async def test_a_server_is_made_of_what_its_configuration_says(tmp_path: Path) -> None:
+    config = config_of(
+        tmp_path,
+        node__advertise_http_addr="127.0.0.2:7001",
+        node__advertise_grpc_addr="127.0.0.2:7002",
+        network__connect_timeout="1234",
+        network__keep_alive_interval="4321",
+        network__max_retries="2",
+        network__retry_delay="77",
+        network__enable_compression="true",
+        network__max_message_size=str(5 * MIB),
+        raft__max_append_entries="33",
+        storage__sync_writes="false",
+        limits__body_timeout="2345",
+        limits__concurrent_rpcs_max="99",
+        limits__connections_max="2222",
+        limits__header_timeout="3333",
+        limits__idle_timeout="5555",
+    )
+    default = config_of(tmp_path)
+    loop = asyncio.get_running_loop()
+    storage = await loop.run_in_executor(None, open_storage, config)
+    server = _Server(config)
+    made = server._assemble(storage)
+    try:
+        assert (
+            made.transport._options == transport_options(config.network) != transport_options(default.network)
+        )
+        assert made.transport._own_addr == "127.0.0.2:7002"
+        assert made.grpc._options == server_options(config) != server_options(default)
+        assert made.grpc._calls_max == 99
+        assert made.http._settings == http_settings(config) != http_settings(default)
+        assert made.http._settings.limits == config.limits
+        raft = made.node.replica._raft  # type: ignore[attr-defined]  # the real replica has it
+        assert raft.config == replica_config(config, seed=raft.config.seed)
+        assert storage.log._sync_writes is False
+        who = server._identity(storage, made.node.replica)  # type: ignore[arg-type]  # a replica it is
+        assert (who.http_addr, who.grpc_addr) == ("127.0.0.2:7001", "127.0.0.2:7002")
+    finally:
+        await made.transport.close()
+        await made.node.close()
+        await loop.run_in_executor(None, storage.close)
+
+
+# ------------------------------------------------------------------------------------------------ node
+
+
+def test_the_disk_belongs_to_the_node(tmp_path: Path) -> None:
+    """node.id and node.data_dir."""
+    with contextlib.closing(open_storage(config_of(tmp_path / "seven", node__id="7"))) as storage:
+        assert storage.recovered.identity.node_id == 7
+        assert (tmp_path / "seven" / "state").is_dir()
+
+
+async def test_the_faces_listen_where_they_are_told(tmp_path: Path, unused_tcp_port_factory: Any) -> None:
+    http_port, grpc_port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    config = config_of(
+        tmp_path, node__http_addr=f"127.0.0.1:{http_port}", node__grpc_addr=f"127.0.0.1:{grpc_port}"
+    )
+    http = HttpServer(FakeRequestPath(), http_settings(config), lambda: HTTP_IDENTITY)
+    rpc = GrpcServer(GrpcRequestPath(), config, RaftHandlers(NoFrames(), lambda: IDENTITY))
+    assert await http.start() == ("127.0.0.1", http_port)
+    assert await rpc.start() == grpc_port
+    await http.stop(0)
+    await rpc.stop(0)
+
+
+def test_others_are_told_the_advertised_addresses(tmp_path: Path) -> None:
+    config = config_of(
+        tmp_path, node__advertise_http_addr="10.0.0.1:1111", node__advertise_grpc_addr="10.0.0.1:2222"
+    )
+    for told, http_addr, grpc_addr in (
+        (config, "10.0.0.1:1111", "10.0.0.1:2222"),
+        (config_of(tmp_path), "127.0.0.1:8001", "127.0.0.1:9001"),
+    ):
+        member = Founding(config=told, identity=identity(), identify=_nobody).own_member()
+        assert (member.http_addr, member.grpc_addr, member.peer_addr) == (http_addr, grpc_addr, grpc_addr)
+
+
+async def _nobody(address: str) -> Any:
+    raise AssertionError(f"nobody is asked, least of all {address}")
+
+
+async def test_the_names_are_shown(tmp_path: Path) -> None:
+    """node.name, node.description and cluster.name."""
+    config = config_of(tmp_path, node__name="anna", node__description="rack 7", cluster__name="prod")
+    async with _desk(config) as desk:
+        status = desk.path.status()
+    _, health = health_answer(status)
+    assert (health["name"], health["description"], health["cluster"]) == ("anna", "rack 7", "prod")
+    metrics = metrics_answer(status)
+    assert (metrics["name"], metrics["cluster"]) == ("anna", "prod")
+    registry, _ = node_registry(lambda: status)
+    names = {"server_name": "anna", "cluster_name": "prod"}
+    assert registry.get_sample_value("ferrite_server_name", names) == 1
+
+
+@contextlib.asynccontextmanager
+async def _desk(config: Config) -> AsyncIterator[Desk]:
+    """A request path with this configuration over a fake replica; peers answer at `127.0.0.1:900N`."""
+    desk = Desk(config, {f"127.0.0.1:900{node}": presence(node) for node in (2, 3)})
+    desk.orders(announce(2))
+    await desk.until(lambda: desk.node.announced)
+    try:
+        yield desk
+    finally:
+        await desk.node.close()
+
+
+# ------------------------------------------------------------------------------------------------ network
+
+
+@pytest.mark.parametrize("timeout_ms", [700, 7000])
+async def test_a_request_has_the_configured_time(tmp_path: Path, timeout_ms: int) -> None:
+    async with _desk(config_of(tmp_path, network__request_timeout=str(timeout_ms))) as desk:
+        for asked_ms in (None, 3_600_000):
+            before_us = now_us()
+            deadline_us = desk.path._client_deadline_us(asked_ms)
+            assert before_us <= deadline_us - timeout_ms * 1000 <= now_us()
+
+
+async def test_asking_an_address_is_repeated_as_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """network.connect_timeout, network.max_retries, network.retry_delay."""
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def answer_nothing(_: str) -> Any:
+        await asyncio.Event().wait()
+
+    config = config_of(
+        tmp_path, network__connect_timeout="50", network__max_retries="2", network__retry_delay="4000"
+    )
+    monkeypatch.setattr("ferrite.io.identify.asyncio.sleep", sleep)
+    monkeypatch.setattr("ferrite.io.identify._ask_http", answer_nothing)
+    monkeypatch.setattr("ferrite.io.identify._ask_grpc", answer_nothing)
+    with pytest.raises(IdentifyFailed, match="no answer within 50 ms"):
+        await asker(config.network)("127.0.0.1:9")
+    assert pauses == [4.0, 4.0]
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any],
+) -> AsyncIterator[str]:
+    """Somebody who accepts connections on loopback; all are cut at the end."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_dialing_a_peer_is_given_up_in_time(tmp_path: Path) -> None:
+    options = transport_options(config_of(tmp_path, network__connect_timeout="60").network)
+
+    async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with _listening(say_nothing) as address:
+        with pytest.raises(StreamEnded, match=f"no connection to {address} within 60 ms"):
+            await open_stream(address, "127.0.0.1:9001", options)
+
+
+async def test_a_silent_connection_is_pinged(tmp_path: Path) -> None:
+    """network.keep_alive_interval, by a listener that speaks as much HTTP/2 as a ping needs."""
+    options = transport_options(config_of(tmp_path, network__keep_alive_interval="1000").network)
+    pinged = asyncio.Event()
+
+    async def await_ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(24)
+        writer.write(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))  # SETTINGS, empty
+        while True:
+            head = await reader.readexactly(9)
+            await reader.readexactly(int.from_bytes(head[:3]))
+            if head[3] == 6 and not head[4] & 1:  # PING, no answer to one
+                pinged.set()
+
+    async with _listening(await_ping) as address:
+        stream = await open_stream(address, "127.0.0.1:9001", options)
+        async with asyncio.timeout(8):  # with the default of 10 s there is none within this time
+            await pinged.wait()
+        await stream.close()
+
+
+@pytest.mark.parametrize("delay_ms", [40, 7000])
+async def test_a_lost_peer_is_tried_again_after_the_delay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delay_ms: int
+) -> None:
+    pauses_s: list[float] = []
+    patience = asyncio.timeout
+
+    def at_once(delay_s: float) -> asyncio.Timeout:
+        pauses_s.append(delay_s)
+        return patience(0)
+
+    options = transport_options(config_of(tmp_path, network__retry_delay=str(delay_ms)).network)
+    deaf = LinkEvents(lost=lambda *_: None, overflowed=lambda _: None, too_large=lambda *_: None)
+    link = PeerLink(
+        NodeId(2), "127.0.0.1:9", "127.0.0.1:8", encode=lambda *_: b"", open_stream=open_stream, events=deaf, options=options
+    )  # fmt: skip
+    link._note_failure(StreamEnded("gone", refused=False))
+    monkeypatch.setattr("ferrite.io.transport.link.asyncio.timeout", at_once)
+    await link._pause()
+    assert len(pauses_s) == 1
+    assert delay_ms / 2 <= pauses_s[0] * 1000 <= delay_ms
+
+
+def _has(node: Node, count: int) -> bool:
+    return len(node.got) == count
+
+
+async def test_compressed_streams_are_smaller_on_the_wire(tmp_path: Path) -> None:
+    """network.enable_compression: a snapshot's piece of 1 MB of zeros, counted between the nodes."""
+    sent = {}
+    for compressed in ("true", "false"):
+        options = transport_options(config_of(tmp_path, network__enable_compression=compressed).network)
+        one, two = Node(1, options=options), Node(2)
+        async with running(one, two), _counting(two.addr) as (address, passed):
+            one.transport._learn(NodeId(2), address)
+            one.send(2, chunk(MIB), beat(5))
+            await two.until(partial(_has, two, 2))
+            sent[compressed] = passed()
+    assert sent["true"] < 64 * KIB < MIB < sent["false"]
+
+
+@contextlib.asynccontextmanager
+async def _counting(target: str) -> AsyncIterator[tuple[str, Callable[[], int]]]:
+    """A way to `target` that counts the bytes towards it."""
+    count = 0
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool) -> None:
+        nonlocal count
+        while data := await reader.read(65536):
+            count += len(data) if counted else 0
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = target.rpartition(":")
+        back, forth = await asyncio.open_connection(host, int(port))
+        with contextlib.closing(forth):
+            await asyncio.gather(pass_on(reader, forth, counted=True), pass_on(back, writer, counted=False))
+
+    async with _listening(relay) as address:
+        yield address, lambda: count
+
+
+async def test_a_message_over_the_configured_size_is_not_taken(tmp_path: Path) -> None:
+    """network.max_message_size: our own refusal has a reason, the one of a message that nobody read has none."""
+    smaller = make_config(network__max_message_size=2 * MIB, limits__list_bytes_max=MIB)
+    refused = []
+    for config in (make_config(), smaller):
+        async with grpc_serving(config) as served:
+            async with refusal() as found:
+                await served.raw(
+                    "/ferrite.kv.KvService/Set", b"\x0a\x01k\x12\x80\x80\xc0\x01" + bytes(3 * MIB)
+                )
+            refused.append((found[0].code, found[0].reason))
+    assert refused[0][1] == "too_large"
+    assert refused[1] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+    options = transport_options(config_of(tmp_path, network__max_message_size=str(8 * MIB)).network)
+    assert options.message_bytes_max == 8 * MIB
+
+
+# ------------------------------------------------------------------------------------------------ storage
+
+
+@contextlib.contextmanager
+def _opened(directory: Path, **settings: str) -> Any:
+    storage = open_storage(config_of(directory, **settings))
+    try:
+        yield storage
+    finally:
+        storage.close()
+
+
+def _database(directory: Path) -> Path:
+    return directory / "state" / "000001"
+
+
+@pytest.mark.parametrize(
+    "key, text, line",
+    [
+        ("storage__enable_compression", "true", "compression=kLZ4Compression"),
+        ("storage__enable_compression", "false", "compression=kNoCompression"),
+        ("storage__compaction_strategy", "level", "compaction_style=kCompactionStyleLevel"),
+        ("storage__compaction_strategy", "universal", "compaction_style=kCompactionStyleUniversal"),
+    ],
+)
+def test_rocksdb_is_opened_as_configured(tmp_path: Path, key: str, text: str, line: str) -> None:
+    """What RocksDB wrote down of its options."""
+    with _opened(tmp_path / "data", **{key: text}):
+        written = max(_database(tmp_path / "data").glob("OPTIONS-*")).read_text()
+    assert line in [each.strip() for each in written.splitlines()]
+
+
+def test_rocksdb_has_the_memory_that_was_granted(tmp_path: Path) -> None:
+    """storage.block_cache_size and storage.write_buffer_size, which two memtables share."""
+    settings = {"storage__block_cache_size": "3", "storage__write_buffer_size": "10"}
+    with _opened(tmp_path / "data", **settings) as storage:
+        database = storage.state._database.rocks._db
+        assert database.property_int_value("rocksdb.block-cache-capacity") == 3 * MIB
+        written = max(_database(tmp_path / "data").glob("OPTIONS-*")).read_text()
+    assert f"  write_buffer_size={5 * MIB}\n" in written
+
+
+@pytest.mark.parametrize("wal", [True, False])
+def test_rocksdb_keeps_a_wal_when_told(tmp_path: Path, wal: bool) -> None:
+    """storage.enable_wal."""
+    with _opened(tmp_path / "data", storage__enable_wal=str(wal).lower()) as storage:
+        storage.state.apply(Index(1), (put(b"k", bytes(5000)),))
+        size = sum(file.stat().st_size for file in _database(tmp_path / "data").glob("*.log"))
+    assert size >= 5000 if wal else size < 5000
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_the_log_is_synced_when_told(tmp_path: Path, sync: bool) -> None:
+    """storage.sync_writes."""
+    with _opened(tmp_path / "data", storage__sync_writes=str(sync).lower()) as storage:
+        reported = threading.Semaphore(0)
+        storage.start(lambda _: reported.release())
+        syncs = [_write(storage, reported, seq) for seq in (1, 2, 3)]
+    assert syncs[2] - syncs[0] == (2 if sync else 0)
+
+
+def _write(storage: Storage, reported: threading.Semaphore, seq: int) -> int:
+    """Persist one entry; returns how often the disk was synced until then."""
+    hard_state = HardState(cluster_id=CLUSTER, term=Term(1)) if seq == 1 else None
+    storage.log.persist(
+        actions.Persist(write_seq=seq, first_index=Index(seq), entries=(NOOP,), hard_state=hard_state)
+    )
+    assert reported.acquire(timeout=10)
+    return storage.counters()["log_fsyncs"]
+
+
+# ------------------------------------------------------------------------------------------------ cluster, security
+
+
+def _three_peers(**more: str) -> dict[str, str]:
+    addresses = {
+        f"cluster__peers__{node}__{face}_addr": f"127.0.0.1:{first + node}"
+        for node in (1, 2, 3)
+        for face, first in (("http", 8000), ("grpc", 9000))
+    }
+    return addresses | more
+
+
+async def test_a_cluster_is_founded_by_the_peers_listed(tmp_path: Path) -> None:
+    """cluster.peers.N.grpc_addr is asked, cluster.peers.N.voting decides who votes."""
+    async with _desk(config_of(tmp_path, **_three_peers(cluster__peers__3__voting="false"))) as desk:
+        without_cluster(desk)
+        desk.answers(reply(1))
+        await desk.path.initialize(None)
+        [event] = [fact for fact in desk.replica.seen if type(fact).__name__ == "BootstrapRequested"]
+        assert desk.asked == ["127.0.0.1:9002", "127.0.0.1:9003"]
+    membership = event.membership  # type: ignore[union-attr]  # as its name says
+    assert (membership.voters, membership.learners) == ((1, 2), (3,))
+
+
+def test_names_of_peers_are_accepted_as_host(tmp_path: Path) -> None:
+    named = config_of(tmp_path, **_three_peers(cluster__peers__2__http_addr="two.example:8002"))
+    assert "two.example" in (http_settings(named).allowed_hosts or ())
+    assert "two.example" not in (http_settings(config_of(tmp_path)).allowed_hosts or ())
+
+
+def test_only_loopback_is_bound_unless_it_is_meant(tmp_path: Path) -> None:
+    """security.allow_insecure."""
+    exposed = {"node.http_addr": "10.0.0.1:8001", "node.grpc_addr": "10.0.0.1:9001"}
+    assert [problem.key for problem in problems(tmp_path, options=exposed)] == [
+        "node.http_addr",
+        "node.grpc_addr",
+    ]
+    assert problems(tmp_path, options={**exposed, "security.allow_insecure": "true"}) == ()
+
+
+# ------------------------------------------------------------------------------------------------ limits
+
+_SET: Final = {"Set": {"key": "k" * 100, "value": "v" * 3000}}
+_BATCH: Final = {"Batch": [{"Set": {"key": str(number), "value": "v"}} for number in range(5)]}
+
+
+@pytest.mark.parametrize(
+    "settings, target, body, status",
+    [
+        ({"request_bytes_max": 2048, "key_bytes_max": 256, "value_bytes_max": 1024}, "/write", _SET, 413),
+        ({"key_bytes_max": 99}, "/write", _SET, 413),
+        ({"value_bytes_max": 2999}, "/write", _SET, 413),
+        ({"batch_operations_max": 4}, "/write", _BATCH, 400),
+        ({"list_keys_max": 9}, "/list", {"limit": 10}, 400),
+    ],
+)
+async def test_what_is_over_a_limit_is_refused(
+    tmp_path: Path, settings: dict[str, int], target: str, body: object, status: int
+) -> None:
+    limits = config_of(
+        tmp_path, **{f"limits__{name}": str(number) for name, number in settings.items()}
+    ).limits
+    for changed, expected in ((config_of(tmp_path).limits, 200), (limits, status)):
+        async with serving(**{name: getattr(changed, name) for name in settings}) as site:
+            answer = await site.post(target, body)
+        assert answer.status == expected, answer.body
+
+
+def test_a_page_of_a_listing_is_bounded(tmp_path: Path) -> None:
+    """limits.list_keys_max and limits.list_bytes_max, for those who ask for everything."""
+    for settings, entries in (
+        ({}, 4),
+        ({"limits__list_keys_max": "3"}, 3),
+        ({"limits__list_bytes_max": str(64 * KIB)}, 2),
+    ):
+        directory = tmp_path / f"{entries}"
+        with _opened(directory, **settings) as storage:
+            storage.state.apply(Index(1), [put(key, bytes(30 * KIB)) for key in (b"a", b"b", b"c", b"d")])
+            found = storage.state.read(ListKeys(prefix=b"", keys_only=False))
+            assert isinstance(found, ListKeysResult)
+            assert (len(found.entries), found.more) == (entries, entries < 4)
