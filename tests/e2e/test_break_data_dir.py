@@ -47,11 +47,6 @@ def empty(*directories: Path) -> None:
         directory.mkdir(mode=0o700)
 
 
-def forget(log: Path) -> None:
-    for file in (*log.glob("*.seg"), log / "mark"):
-        file.unlink()
-
-
 def table(data: Path) -> Path:
     return min((data / "state" / "000001").glob("*.sst"))
 
@@ -59,7 +54,6 @@ def table(data: Path) -> Path:
 DAMAGES: list[tuple[str, Callable[[Path], object], str]] = [
     ("log emptied", lambda data: empty(data / "log"), "is empty, it was not"),
     ("log and state emptied", lambda data: empty(data / "log", data / "state"), "is empty, it was not"),
-    ("segments and mark gone", lambda data: forget(data / "log"), "the log lost acknowledged entries"),
     ("segment gone", lambda data: segment(data).unlink(), "every segment of the log is missing"),
     ("mark gone", lambda data: (data / "log" / "mark").unlink(), "put it back"),
     ("table flipped", lambda data: flip(table(data), 50), "checksum mismatch"),
