@@ -1,7 +1,7 @@
 """No dead keys: every key of the configuration changes what a node does, and the table below says which test proves it.
 
-Most proofs are in `test_keys_act`; the others are tests that had proven it before. For keys of consensus it takes two: one that
-the value reaches the replica, one that the replica obeys.
+Most proofs are in `test_keys_act` and `test_network_keys_act`; the others are tests that had proven it before. For keys of
+consensus it takes two: one that the value reaches the replica, one that the replica obeys.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from ferrite.io.config.table import KEYS
 from tests.io import test_replica_config
 
 ROOT: Final = Path(__file__).parents[2]
-ACTS: Final = "tests/io/test_keys_act.py::test_"
+_ACTS: Final = "tests/io/test_keys_act.py::test_"
+_NETWORK: Final = "tests/io/test_network_keys_act.py::test_"
 REPLICA: Final = "tests/io/test_replica_config.py::test_every_key_of_consensus_reaches_the_replica"
-WIRING: Final = ACTS + "a_server_is_made_of_what_its_configuration_says"
+WIRING: Final = _ACTS + "a_server_is_made_of_what_its_configuration_says"
 """Proofs by an organ with its settings in hand need this one: that a server gives the organ those of its configuration."""
 
 _ELECTIONS: Final = "tests/core/thesis/test_elections.py::test_"
@@ -35,51 +36,53 @@ _HTTP: Final = "tests/io/http/test_server.py::test_"
 _CONNECTION: Final = "tests/io/http/test_connection.py::test_"
 
 PROOFS: Final[dict[str, tuple[str, ...]]] = {
-    "node.id": (ACTS + "the_disk_belongs_to_the_node",),
-    "node.http_addr": (ACTS + "the_faces_listen_where_they_are_told",),
-    "node.grpc_addr": (ACTS + "the_faces_listen_where_they_are_told",),
-    "node.data_dir": (ACTS + "the_disk_belongs_to_the_node",),
+    "node.id": (_ACTS + "the_disk_belongs_to_the_node",),
+    "node.http_addr": (_ACTS + "the_faces_listen_where_they_are_told",),
+    "node.grpc_addr": (_ACTS + "the_faces_listen_where_they_are_told",),
+    "node.data_dir": (_ACTS + "the_disk_belongs_to_the_node",),
     "node.name": (
-        ACTS + "the_names_are_shown",
+        _ACTS + "the_names_are_shown",
+        WIRING,
         _CLI + "the_start_banner_names_node_and_cluster",
     ),
-    "node.description": (ACTS + "the_names_are_shown",),
+    "node.description": (_ACTS + "the_names_are_shown", WIRING),
     "node.advertise_http_addr": (
-        ACTS + "others_are_told_the_advertised_addresses",
+        _ACTS + "others_are_told_the_advertised_addresses",
         WIRING,
     ),
     "node.advertise_grpc_addr": (
-        ACTS + "others_are_told_the_advertised_addresses",
+        _ACTS + "others_are_told_the_advertised_addresses",
         WIRING,
     ),
     "network.request_timeout": (
-        ACTS + "a_request_has_the_configured_time",
+        _ACTS + "a_request_has_the_configured_time",
+        WIRING,
         "tests/io/grpc/test_handlers.py::test_a_huge_deadline_is_capped_at_the_configured_time",
     ),
     "network.connect_timeout": (
-        ACTS + "dialing_a_peer_is_given_up_in_time",
-        ACTS + "asking_an_address_is_repeated_as_configured",
+        _NETWORK + "dialing_a_peer_is_given_up_in_time",
+        _NETWORK + "asking_an_address_is_repeated_as_configured",
         WIRING,
     ),
     "network.keep_alive_interval": (
-        ACTS + "a_silent_connection_is_pinged",
+        _NETWORK + "a_silent_connection_is_pinged",
         _LINK + "a_peer_that_takes_nothing_for_too_long_is_given_up",
         WIRING,
     ),
-    "network.max_retries": (ACTS + "asking_an_address_is_repeated_as_configured", WIRING),
+    "network.max_retries": (_NETWORK + "asking_an_address_is_repeated_as_configured", WIRING),
     "network.retry_delay": (
-        ACTS + "asking_an_address_is_repeated_as_configured",
-        ACTS + "a_lost_peer_is_tried_again_after_the_delay",
+        _NETWORK + "asking_an_address_is_repeated_as_configured",
+        _NETWORK + "a_lost_peer_is_tried_again_after_the_delay",
         WIRING,
     ),
-    "network.enable_compression": (ACTS + "compressed_streams_are_smaller_on_the_wire", WIRING),
+    "network.enable_compression": (_NETWORK + "compressed_streams_are_smaller_on_the_wire", WIRING),
     "network.max_message_size": (
-        ACTS + "a_message_over_the_configured_size_is_not_taken",
+        _NETWORK + "a_message_over_the_configured_size_is_not_taken",
         _LINK + "a_message_that_fits_no_frame_is_dropped_and_reported",
         WIRING,
     ),
-    "storage.enable_compression": (ACTS + "rocksdb_is_opened_as_configured",),
-    "storage.compaction_strategy": (ACTS + "rocksdb_is_opened_as_configured",),
+    "storage.enable_compression": (_ACTS + "rocksdb_is_opened_as_configured",),
+    "storage.compaction_strategy": (_ACTS + "rocksdb_is_opened_as_configured",),
     "storage.max_log_size": (
         REPLICA,
         _UPKEEP + "bytes_of_log_order_a_flush_and_a_cut_whatever_the_other_settings_say",
@@ -90,16 +93,16 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
         _UPKEEP + "a_slow_peers_need_is_kept_within_the_configured_amount",
     ),
     "storage.enable_wal": (
-        ACTS + "rocksdb_keeps_a_wal_when_told",
+        _ACTS + "rocksdb_keeps_a_wal_when_told",
         "tests/io/test_state_store.py::test_after_a_kill_in_the_middle_of_applies_index_and_data_agree",
     ),
     "storage.sync_writes": (
-        ACTS + "the_log_is_synced_when_told",
+        _ACTS + "the_log_is_synced_when_told",
         "tests/io/test_log_thread.py::test_without_sync_writes_entries_are_not_synced_but_term_and_base_are",
         _CLI + "the_start_banner_names_every_danger",
     ),
-    "storage.block_cache_size": (ACTS + "rocksdb_has_the_memory_that_was_granted",),
-    "storage.write_buffer_size": (ACTS + "rocksdb_has_the_memory_that_was_granted",),
+    "storage.block_cache_size": (_ACTS + "rocksdb_has_the_memory_that_was_granted",),
+    "storage.write_buffer_size": (_ACTS + "rocksdb_has_the_memory_that_was_granted",),
     "raft.heartbeat_interval": (REPLICA, _ELECTIONS + "a_leader_repeats_its_heartbeat_at_the_interval"),
     "raft.election_timeout_min": (
         REPLICA,
@@ -147,31 +150,33 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
     "logging.max_files": (_LOGS + "a_log_file_is_put_aside_when_it_is_full_and_old_ones_are_removed",),
     "logging.enable_colors": (_LOGS + "colours_are_for_terminals_only",),
     "cluster.name": (
-        ACTS + "the_names_are_shown",
+        _ACTS + "the_names_are_shown",
+        WIRING,
         _CLI + "the_start_banner_names_node_and_cluster",
     ),
     "cluster.expected_size": (
         _REQUESTS + "init_without_members_takes_the_configured_peers",
+        WIRING,
         "tests/io/config/test_rules.py::test_what_does_not_fit_together_is_refused",
     ),
     "cluster.peers.N.http_addr": (
         _REQUESTS + "init_refuses_a_configured_peer_that_advertises_other_addresses",
-        ACTS + "names_of_peers_are_accepted_as_host",
+        _ACTS + "names_of_peers_are_accepted_as_host",
     ),
     "cluster.peers.N.grpc_addr": (
         _REQUESTS + "init_refuses_a_configured_peer_that_advertises_other_addresses",
-        ACTS + "a_cluster_is_founded_by_the_peers_listed",
+        _ACTS + "a_cluster_is_founded_by_the_peers_listed",
     ),
     "cluster.peers.N.priority": (
         "tests/io/test_replica_config.py::test_priorities_are_the_peers",
         _ELECTIONS + "a_preferred_voter_stands_up_earlier",
     ),
-    "cluster.peers.N.voting": (ACTS + "a_cluster_is_founded_by_the_peers_listed",),
-    "security.allow_insecure": (ACTS + "only_loopback_is_bound_unless_it_is_meant",),
-    "limits.request_bytes_max": (ACTS + "what_is_over_a_limit_is_refused", WIRING),
-    "limits.key_bytes_max": (ACTS + "what_is_over_a_limit_is_refused", WIRING),
-    "limits.value_bytes_max": (ACTS + "what_is_over_a_limit_is_refused", WIRING),
-    "limits.batch_operations_max": (ACTS + "what_is_over_a_limit_is_refused", WIRING),
+    "cluster.peers.N.voting": (_ACTS + "a_cluster_is_founded_by_the_peers_listed",),
+    "security.allow_insecure": (_ACTS + "only_loopback_is_bound_unless_it_is_meant",),
+    "limits.request_bytes_max": (_ACTS + "what_is_over_a_limit_is_refused", WIRING),
+    "limits.key_bytes_max": (_ACTS + "what_is_over_a_limit_is_refused", WIRING),
+    "limits.value_bytes_max": (_ACTS + "what_is_over_a_limit_is_refused", WIRING),
+    "limits.batch_operations_max": (_ACTS + "what_is_over_a_limit_is_refused", WIRING),
     "limits.pending_requests_max": (
         REPLICA,
         _FAILURES + "requests_without_an_answer_are_bounded_by_number",
@@ -194,11 +199,11 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
         WIRING,
     ),
     "limits.list_keys_max": (
-        ACTS + "what_is_over_a_limit_is_refused",
-        ACTS + "a_page_of_a_listing_is_bounded",
+        _ACTS + "what_is_over_a_limit_is_refused",
+        _ACTS + "a_page_of_a_listing_is_bounded",
         WIRING,
     ),
-    "limits.list_bytes_max": (ACTS + "a_page_of_a_listing_is_bounded",),
+    "limits.list_bytes_max": (_ACTS + "a_page_of_a_listing_is_bounded",),
     "limits.concurrent_rpcs_max": (
         _GRPC + "calls_over_the_limit_are_refused_before_they_begin",
         WIRING,
@@ -222,16 +227,18 @@ def test_every_proof_is_a_test_that_exists(key: str) -> None:
         path, _, name = proof.rpartition("::")
         functions = _functions(ROOT / path)
         assert name in functions, proof
-        if proof.startswith(ACTS) and proof != WIRING:
+        if proof.startswith((_ACTS, _NETWORK)) and proof != WIRING:
             assert key.rpartition(".")[2] in functions[name], f"{name} does not speak of {key}"
         if proof == REPLICA:
             assert key.replace(".", "__") in test_replica_config.KEYS
 
 
-def test_every_test_of_the_keys_proves_one() -> None:
-    acts, _, prefix = ACTS.partition("::")
-    named = {proof.partition("::")[2] for proofs in PROOFS.values() for proof in proofs}
-    assert {name for name in _functions(ROOT / acts) if name.startswith(prefix)} - named == set()
+@pytest.mark.parametrize("tests", [_ACTS, _NETWORK])
+def test_every_test_of_the_keys_proves_one(tests: str) -> None:
+    path, _, prefix = tests.partition("::")
+    named = {proof for proofs in PROOFS.values() for proof in proofs}
+    there = {f"{path}::{name}" for name in _functions(ROOT / path) if name.startswith(prefix)}
+    assert there - named == set()
 
 
 @cache
