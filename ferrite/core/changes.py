@@ -25,6 +25,7 @@ from ferrite.core.membership import (
 from ferrite.core.progress import ProgressState
 from ferrite.core.proposals import cluster_time_us
 from ferrite.core.raft import NEVER_US, Raft
+from ferrite.core.reads import ask_round
 from ferrite.core.roles import ChangeInProgress, Leader
 from ferrite.core.transfer import hand_over_on_removal
 from ferrite.core.values import (
@@ -99,7 +100,9 @@ def on_change_requested(raft: Raft, event: MembershipChangeRequested) -> None:
             change=event.change,
             deadline_us=event.deadline_us,
             target_index=raft.log.last_index,
+            asked_us=raft.now_us,
         )
+        ask_round(office)
 
 
 def _refusal(raft: Raft, office: Leader, change: Change) -> tuple[RefusalCode, str] | None:
@@ -176,7 +179,7 @@ def advance_changes(raft: Raft, office: Leader) -> None:
 
 def _advance_change(raft: Raft, office: Leader, change: ChangeInProgress) -> None:
     if not change.appended_index:
-        if _ready(office, change):
+        if not _unready(raft, office, change)[1]:
             _begin(raft, office, change)
     elif (
         change.request
@@ -189,18 +192,28 @@ def _advance_change(raft: Raft, office: Leader, change: ChangeInProgress) -> Non
         raft.reply(change.request, change.appended_index)
 
 
-def _ready(office: Leader, change: ChangeInProgress) -> bool:
-    """Learners that shall vote must have caught up with where the log was when it was asked."""
+def _unready(raft: Raft, office: Leader, change: ChangeInProgress) -> tuple[list[NodeId], bool]:
+    """Return whom the change still waits for, and whether it must wait.
+
+    Learners that shall vote must have caught up with where the log was when it was asked (thesis 4.2.1); of the voters, a
+    quorum must also have been heard since then: one that died a moment ago must not be counted on.
+    """
     if not isinstance(change.change, ChangeVoters):
-        return True
-    return all(
-        node not in office.progress
-        or (
-            office.progress[node].state is ProgressState.REPLICATE
-            and office.progress[node].match_index >= change.target_index
+        return [], False
+
+    def ready(node: NodeId) -> bool:
+        progress = office.progress.get(node)
+        return node == raft.node_id or (
+            progress is not None
+            and progress.state is ProgressState.REPLICATE
+            and progress.match_index >= change.target_index
+            and progress.last_heard_us >= change.asked_us
         )
-        for node in change.change.voters
-    )
+
+    voters = change.change.voters
+    unready = [node for node in voters if not ready(node)]
+    learners_wait = any(node in raft.membership.learners for node in unready)
+    return unready, learners_wait or not Membership(voters=voters).has_quorum(ready)
 
 
 def _follows(office: Leader, node: NodeId, change: ChangeInProgress) -> bool:
@@ -251,13 +264,17 @@ def expire_change(raft: Raft, office: Leader) -> None:
         return
     if not change.appended_index:
         office.change = None
-        behind = [
-            node
-            for node in (change.change.voters if isinstance(change.change, ChangeVoters) else ())
-            if node in office.progress and office.progress[node].match_index < change.target_index
-        ]
-        code = RefusalCode.NOT_CAUGHT_UP if behind else RefusalCode.CHANGE_IN_PROGRESS
-        raft.refuse(change.request, code, f"not caught up with the leader in time: {behind}")
+        unready, _ = _unready(raft, office, change)
+        if any(node in raft.membership.learners for node in unready):
+            raft.refuse(
+                change.request, RefusalCode.NOT_CAUGHT_UP, f"not caught up with the leader in time: {unready}"
+            )
+        elif unready:
+            detail = f"not heard from in time: {unready}; the new voters would have no quorum"
+            raft.refuse(change.request, RefusalCode.WOULD_LOSE_QUORUM, detail)
+        else:
+            detail = "an earlier change of the membership was not committed in time"
+            raft.refuse(change.request, RefusalCode.CHANGE_IN_PROGRESS, detail)
         return
     if change.request:
         detail = "the change was begun and goes on; it was not complete before the deadline"

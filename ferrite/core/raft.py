@@ -132,6 +132,11 @@ class Raft:
         return self.memberships[-1][0]
 
     @property
+    def removed(self) -> bool:
+        """Does this node know that it is no member any more?"""
+        return bool(self.membership.members) and self.node_id not in self.membership.members
+
+    @property
     def shutting_down(self) -> bool:
         """Has a stop been asked for?"""
         return self.shutdown_deadline_us is not None

@@ -23,6 +23,9 @@ def on_read(raft: Raft, event: ReadRequested) -> None:
         raft.refuse(event.request, RefusalCode.SHUTTING_DOWN, "this node is shutting down; ask another one")
     elif not raft.initialized:
         raft.refuse(event.request, RefusalCode.NOT_INITIALIZED, "this node belongs to no cluster yet")
+    elif raft.removed:
+        detail = f"node {raft.node_id} was removed from the cluster; ask a member"
+        raft.refuse(event.request, RefusalCode.UNKNOWN_MEMBER, detail)
     elif event.consistency is Consistency.SERIALIZABLE:
         _serve_stale(raft, event)
     elif raft.pending.is_full(0):
@@ -65,9 +68,7 @@ def _begin_round(raft: Raft, office: Leader) -> None:
         return
     if not raft.pending.reads_waiting and not office.waiting_contexts:
         return
-    if not office.round_due:
-        office.round += 1
-        office.round_due = True
+    ask_round(office)
     office.read_batches.append(
         ReadBatch(
             round=office.round,
@@ -77,6 +78,13 @@ def _begin_round(raft: Raft, office: Leader) -> None:
         )
     )
     office.waiting_contexts.clear()
+
+
+def ask_round(office: Leader) -> None:
+    """Have heartbeats of a new round sent in this step, if none is due already."""
+    if not office.round_due:
+        office.round += 1
+        office.round_due = True
 
 
 def _take_confirmed(raft: Raft, office: Leader) -> None:

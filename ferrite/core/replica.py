@@ -15,6 +15,7 @@ from ferrite.core import messages as m
 from ferrite.core.actions import Action
 from ferrite.core.appending import on_append_entries, on_heartbeat
 from ferrite.core.changes import advance_changes, expire_change, on_bootstrap, on_change_requested
+from ferrite.core.disk.errors import REPLACE_NODE
 from ferrite.core.election import (
     count_votes,
     on_election_timeout,
@@ -159,14 +160,13 @@ def _reconcile(raft: Raft, recovered: Recovered) -> tuple[StopCode, str] | None:
     applied = state.applied_index
     if applied < log.base_index:
         detail = f"the log begins after index {log.base_index}, but the state holds only index {applied}"
-        return StopCode.CORRUPTION, f"{detail}: entries between them are missing"
+        return _corrupt(f"{detail}: entries between them are missing")
     if applied and log.term_at(applied) != state.applied_term:
-        if state.installed_index != applied:
+        # Only a node that had joined its cluster durably, in the snapshot's term or later, ever installs one.
+        joined = raft.initialized and raft.term >= state.applied_term
+        if state.installed_index != applied or not joined:
             detail = f"the state has applied index {applied} (term {state.applied_term}), but the log ends at"
-            return (
-                StopCode.CORRUPTION,
-                f"{detail} {log.last_index} or differs there: the log lost acknowledged entries",
-            )
+            return _corrupt(f"{detail} {log.last_index} or differs there: the log lost acknowledged entries")
         # A snapshot was installed, and the crash came before the log was told.
         raft.memberships = [(Index(0), state.membership)]
         raft.reset_log(applied, state.applied_term)
@@ -174,11 +174,12 @@ def _reconcile(raft: Raft, recovered: Recovered) -> tuple[StopCode, str] | None:
     if raft.lost_tail and raft.membership.voters == (raft.node_id,):
         lost = raft.lost_tail
         detail = f"the log ends at index {log.last_index}, but index {lost.last_index} was once durable here"
-        return (
-            StopCode.CORRUPTION,
-            f"{detail}: acknowledged entries are lost, and there is no other voter to ask",
-        )
+        return _corrupt(f"{detail}: acknowledged entries are lost, and there is no other voter to ask")
     return None
+
+
+def _corrupt(detail: str) -> tuple[StopCode, str]:
+    return StopCode.CORRUPTION, f"{detail}; {REPLACE_NODE}"
 
 
 # -- events ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,10 @@ def follow_membership(raft: Raft, office: Leader) -> None:
     if len(peers) == len(office.progress) and all(peer in office.progress for peer in peers):
         return
     for gone in [peer for peer in office.progress if peer not in peers]:
-        del office.progress[gone]
+        progress = office.progress.pop(gone)
+        if progress.state is ProgressState.REPLICATE:
+            # A last courtesy, not awaited: a node that knows it was removed neither campaigns nor keeps clients waiting.
+            _send_entries(raft, gone, progress)
     for peer in peers:
         if peer not in office.progress:
             next_index = Index(raft.log.last_index + 1)

@@ -55,6 +55,7 @@ class ChangeInProgress:
     deadline_us: int
     target_index: Index
     """Learners that shall vote must have come this far first (thesis 4.2.1)."""
+    asked_us: int
     appended_index: Index = NO_INDEX
     """The entry that completes it once committed; 0 while nothing has been appended."""
 

@@ -185,6 +185,8 @@ def install_when_quiet(raft: Raft) -> None:
     """Order the installation once nothing else is at work on the state store."""
     snapshots = raft.snapshots
     busy = raft.apply_outstanding or raft.flush_outstanding or snapshots.save_outstanding
+    # Cluster and term first: a state that came by snapshot is believed at a restart only in a log that knows both.
+    busy = busy or not raft.disk.hard_state_durable
     if not snapshots.complete or busy or snapshots.install_outstanding or snapshots.incoming is None:
         return
     snapshots.complete = False

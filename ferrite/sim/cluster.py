@@ -156,13 +156,16 @@ class Cluster:
         """Let simulated time pass."""
         self.world.timeline.run_until(self.now_us + duration_us)
 
-    def run_until(self, condition: Callable[[], bool], within_us: int) -> bool:
-        """Let time pass until the condition holds; False when it did not within the bound."""
+    def run_until(self, condition: Callable[[], bool], within_us: int, *, poll_us: int = POLL_US) -> bool:
+        """Let time pass until the condition holds; False when it did not within the bound.
+
+        A state that lasts for less than `poll_us` may be missed.
+        """
         end_us = self.now_us + within_us
         while not condition():
             if self.now_us >= end_us:
                 return False
-            self.run_for(POLL_US)
+            self.run_for(poll_us)
         return True
 
     def heal(self) -> None:

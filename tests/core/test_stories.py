@@ -1,8 +1,25 @@
 """Bugs that the simulator found in the core, each as its shortest story; the seeds are in the docstrings."""
 
-from ferrite.core import NodeId, actions, messages
+from ferrite.core import (
+    ChangeVoters,
+    HardState,
+    Identity,
+    Index,
+    Membership,
+    NodeId,
+    Recovered,
+    RecoveredLog,
+    RecoveredState,
+    RefusalCode,
+    Replica,
+    ReplicaConfig,
+    StopCode,
+    Term,
+    actions,
+    messages,
+)
 from tests.core.bench import Bench
-from tests.core.bench_values import HEARTBEAT_US
+from tests.core.bench_values import CLUSTER, HEARTBEAT_US, instance_of, member
 from tests.core.thesis.test_snapshots import leader, received, sending
 
 
@@ -31,3 +48,36 @@ def test_a_peer_whose_disk_went_back_in_time_is_brought_up_to_date_again() -> No
     acts = bench.beat_ack(2, later.round, last=1)
     assert bench.status.peers[NodeId(2)].match_index == 0
     assert acts.sent(messages.AppendEntries, 2), "probed at once"
+
+
+def test_a_voter_that_died_a_moment_ago_is_not_counted_on() -> None:
+    """Removing the only other live voter right after a kill must be refused by name, not begun and stuck."""
+    bench = Bench()
+    bench.lead()
+    bench.pass_us(HEARTBEAT_US // 2)
+    request, acts = bench.change(ChangeVoters(voters=(NodeId(1), NodeId(3))), deadline_us=5 * HEARTBEAT_US)
+    for _ in range(6):
+        for beat in acts.sent(messages.Heartbeat, 2):
+            bench.beat_ack(2, beat.round)
+        acts = bench.pass_us(HEARTBEAT_US)
+        if acts.answer(request):
+            break
+    refusal = acts.answer(request)
+    assert isinstance(refusal, actions.Refuse)
+    assert refusal.code is RefusalCode.WOULD_LOSE_QUORUM
+    assert "[3]" in refusal.detail
+
+
+def test_a_state_from_a_snapshot_does_not_excuse_a_log_that_is_gone() -> None:
+    """Emptying log/ behind an installed snapshot makes the node forget its term and vote: it must not start."""
+    membership = Membership(voters=(NodeId(1),), members={NodeId(1): member(1)})
+    state = RecoveredState(
+        applied_index=Index(10), applied_term=Term(3), membership=membership, installed_index=Index(10)
+    )
+    identity = Identity(node_id=NodeId(1), instance=instance_of(1), boot=2)
+    for hard_state, stops in ((HardState(), True), (HardState(cluster_id=CLUSTER, term=Term(3)), False)):
+        recovered = Recovered(identity=identity, log=RecoveredLog(hard_state=hard_state), state=state)
+        orders = Replica(ReplicaConfig(), recovered, 0).step([], 0)
+        assert [order.code for order in orders if isinstance(order, actions.Stop)] == [
+            StopCode.CORRUPTION
+        ] * stops

@@ -201,7 +201,7 @@ def test_a_change_of_all_voters_ends_though_the_leader_crashes_in_the_joint_stat
     wanted = (NodeId(3), NodeId(4), NodeId(5))
     old.change_membership(ChangeVoters(voters=wanted), 5 * SECOND_US, lambda _: None)
     assert cluster.run_until(
-        lambda: any(status_of(n).membership.joint for n in others(cluster, old)), 5 * SECOND_US
+        lambda: any(status_of(n).membership.joint for n in others(cluster, old)), 5 * SECOND_US, poll_us=100
     )
     old.crash(power_loss=True)
     finish(cluster)
