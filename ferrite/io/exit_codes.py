@@ -16,4 +16,6 @@ class ExitCode(IntEnum):
     CORRUPTION = 12  # data on disk is not what was written; an operator must look
     WRONG_IDENTITY = 13  # data of another node or cluster, or an id that belongs to someone else
     FENCED = 14  # the state differs from the other members'; the node must not serve
-    INVARIANT = 70  # a state that must not exist (sysexits' EX_SOFTWARE): a bug of ours, stopped before it spreads
+    INVARIANT = (
+        70  # a state that must not exist (sysexits' EX_SOFTWARE): a bug of ours, stopped before it spreads
+    )
