@@ -117,7 +117,7 @@ def _serving(status: NodeStatus) -> str:
 
 
 def _leader(status: NodeStatus) -> str:
-    return "" if status.leader_id or not status.initialized else "no leader is known"
+    return "" if status.leader_id else "no leader is known"
 
 
 def _applied_lag(status: NodeStatus) -> str:

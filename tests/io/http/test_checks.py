@@ -28,7 +28,7 @@ def test_a_node_in_order_is_ready_and_healthy() -> None:
     [
         ({"leader_id": 0, "role": "candidate"}, ["leader"]),
         ({"shutting_down": True}, ["serving"]),
-        ({"initialized": False, "leader_id": 0}, ["serving"]),
+        ({"initialized": False, "leader_id": 0}, ["serving", "leader"]),
         ({"commit_index": 20 + APPLIED_LAG_MAX}, ["applied_lag"]),
         ({"commit_index": 19 + APPLIED_LAG_MAX}, []),
         ({"problems": ("disk: no space left",)}, ["disk"]),
