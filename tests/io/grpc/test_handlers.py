@@ -294,7 +294,8 @@ async def test_metrics_are_the_nodes_status() -> None:
         "leader_grpc_addr",
         "problems",
         "warnings",
-    }  # in GetLeader and HealthCheck
+        "node_description",
+    }  # in GetLeader, HealthCheck and HTTP's /health
     repeated = {"voters", "outgoing", "learners", "members", "counters"}
     for name in {field.name for field in fields(status)} - elsewhere - repeated:
         assert getattr(got, name) == getattr(status, name), name
