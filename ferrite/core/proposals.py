@@ -47,7 +47,7 @@ def _refusal(raft: Raft, size: int) -> tuple[RefusalCode, str] | None:
             "this node belongs to no cluster yet: POST /init, or add it to one",
         )
     if raft.removed:
-        return RefusalCode.UNKNOWN_MEMBER, f"node {raft.node_id} was removed from the cluster; ask a member"
+        return RefusalCode.NOT_LEADER, f"node {raft.node_id} was removed from the cluster; ask a member"
     if size > raft.config.pending_bytes_max:
         return (
             RefusalCode.TOO_LARGE,

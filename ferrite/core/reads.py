@@ -25,7 +25,7 @@ def on_read(raft: Raft, event: ReadRequested) -> None:
         raft.refuse(event.request, RefusalCode.NOT_INITIALIZED, "this node belongs to no cluster yet")
     elif raft.removed:
         detail = f"node {raft.node_id} was removed from the cluster; ask a member"
-        raft.refuse(event.request, RefusalCode.UNKNOWN_MEMBER, detail)
+        raft.refuse(event.request, RefusalCode.NOT_LEADER, detail)
     elif event.consistency is Consistency.SERIALIZABLE:
         _serve_stale(raft, event)
     elif raft.pending.is_full(0):

@@ -81,3 +81,13 @@ def test_a_state_from_a_snapshot_does_not_excuse_a_log_that_is_gone() -> None:
         assert [order.code for order in orders if isinstance(order, actions.Stop)] == [
             StopCode.CORRUPTION
         ] * stops
+
+
+def test_a_node_that_was_removed_refuses_at_once_and_names_the_reason() -> None:
+    """It would wait for a leader that never speaks to it again, and its clients with it."""
+    bench = Bench(membership=Membership(voters=(NodeId(2),), members={NodeId(2): member(2)}))
+    for request, acts in (bench.propose(), bench.read()):
+        answer = acts.answer(request)
+        assert isinstance(answer, actions.Refuse)
+        assert answer.code is RefusalCode.NOT_LEADER
+        assert "removed" in answer.detail
