@@ -116,6 +116,8 @@ class NodeView:
             found.append(
                 "no cluster yet: send /init to one node, or add this one with /add-learner at the leader"
             )
+        elif status.membership.members and self._identity.node_id not in status.membership.members:
+            found.append("this node was removed from the cluster")
         elif not status.leader:
             found.append("no leader is known")
         if status.lost_tail:

@@ -117,10 +117,14 @@ class NodeRequests:
     ) -> NodeStatus:
         """Make a new cluster of these members (None: the configured peers and this node), and wait for its first leader."""
         deadline_us = self._deadline_us(timeout_ms)
-        if self._view.status().initialized:
+        found = self._view.status()
+        if found.initialized:
             raise RequestRefused(
                 RefusalCode.ALREADY_INITIALIZED.value,
                 "this node already belongs to a cluster. /init makes a new one, once, from nodes without data",
+                leader_id=found.leader_id,
+                leader_http_addr=found.leader_http_addr,
+                leader_grpc_addr=found.leader_grpc_addr,
             )
         membership = await self._founding.membership(members)
         request = self._node.next_request()

@@ -25,7 +25,7 @@ Try it on this machine:
 
 \b
 A second node beside it, without a file:
-  ferrite-server --id 2 --http-addr 127.0.0.1:8002 --grpc-addr 127.0.0.1:9002 --data-dir ./data2
+  ferrite-server --id 2 --http-addr 127.0.0.1:8002 --grpc-addr 127.0.0.1:9002 --data-dir ./data/node2
 
 \b
 Every key of the configuration can be given in four ways; the first that is there wins:
@@ -62,7 +62,11 @@ def _shorthand_options(command: _F) -> _F:
 @click.option(
     "--config", "config_file", metavar="FILE", help="Configuration file, instead of the first one found."
 )
-@click.option("--generate-config", metavar="FILE", help="Write a commented configuration file and exit.")
+@click.option(
+    "--generate-config",
+    metavar="FILE",
+    help="Write a commented configuration file (- for standard output) and exit.",
+)
 @click.option("--force", is_flag=True, help="Let --generate-config replace a file.")
 @click.option(
     "--validate-config", is_flag=True, help="Check the configuration, tell what it amounts to, and exit."
@@ -144,9 +148,12 @@ def _list_paths(named: Path | None, used: Path | None) -> None:
 
 
 def _generate(name: str, overrides: list[Override], *, force: bool) -> None:
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all; `-` is standard output."""
     target = Path(name)
     text = render_file(overrides)
+    if name == "-":
+        click.echo(text, nl=False)
+        return
     try:
         if not force and os.path.lexists(target):
             raise click.UsageError(f"{name} exists; --force replaces it")

@@ -36,7 +36,7 @@ _NODE = (
         doc="Address on which gRPC is served, to clients and to the other nodes.",
     ),
     Key(
-        path="node.data_dir", kind=Kind.DIRECTORY, default="./data",
+        path="node.data_dir", kind=Kind.DIRECTORY, default="./data/node",
         doc="Directory of the Raft log and the state, made when missing. A relative path starts at the working directory.",
     ),
     Key(

@@ -248,3 +248,10 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "OK": 0, "CRASH": 1, "USAGE": 2, "BAD_CONFIGURATION": 3, "ADDRESS_IN_USE": 4, "DISK_FULL": 10, "DISK_ERROR": 11,
         "CORRUPTION": 12, "WRONG_IDENTITY": 13, "FENCED": 14, "INVARIANT": 70,
     }  # fmt: skip
+
+
+def test_a_generated_file_goes_to_standard_output_for_a_dash(run: Run) -> None:
+    result = run("--generate-config", "-", "--id", "3")
+    assert result.exit_code == 0
+    assert "\nid = 3" in result.output
+    assert not Path("-").exists()

@@ -17,7 +17,7 @@ def test_without_any_source_every_key_has_its_default() -> None:
     config = load_config(None, working_dir=Path("/srv"))
     assert config.node.http_addr == config.node.advertise_http_addr == Address(host="127.0.0.1", port=8001)
     assert config.node.grpc_addr == config.node.advertise_grpc_addr == Address(host="127.0.0.1", port=9001)
-    assert config.node.data_dir == Path("/srv/data")
+    assert config.node.data_dir == Path("/srv/data/node")
     assert config.node.name == "node-1"
     assert config.storage.sync_writes is True
     assert (config.raft.heartbeat_interval, config.raft.election_timeout_min) == (100, 1000)
