@@ -400,6 +400,8 @@ async def test_what_is_wrong_is_named(desk: Desk) -> None:
     assert "no leader is known" in problems
     assert "lost its end" in problems
     assert "8999 committed entries" in problems
+    desk.replica.now = status(leader=NodeId(0), membership=membership(2, 3))
+    assert desk.path.status().problems[0] == "this node was removed from the cluster"
     without_cluster(desk)
     assert "no cluster yet" in desk.path.status().problems[0]
 
