@@ -99,14 +99,17 @@ start_node() {
 
 answers() { ask "$1" /livez 2; }
 
+# By number alone: a process that was started a moment ago does not bear the server's name yet.
+has_ended() { ! kill -0 "$(cat "$dir/node$1/pid")" 2>/dev/null; }
+
 wait_answering() {
     local id=$1
-    alive_or_dead() { ! pid_of "$id" || answers "$id"; }
-    wait_until "$start_seconds" "node $id" alive_or_dead || die "node $id does not answer. Its log: $(log_of "$id")"
-    pid_of "$id" >/dev/null || {
+    answers_or_ended() { answers "$id" || has_ended "$id"; }
+    wait_until "$start_seconds" "node $id" answers_or_ended || die "node $id does not answer. Its log: $(log_of "$id")"
+    if has_ended "$id"; then
         tail -n 15 "$(log_of "$id")" >&2
         die "node $id ended at its start. The end of its log ($(log_of "$id")) is above."
-    }
+    fi
 }
 
 is_initialized() { [ "$(ask "$1" /metrics | json 'answer["initialized"]')" = True ]; }
