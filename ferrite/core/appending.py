@@ -58,6 +58,7 @@ def on_append_entries(raft: Raft, header: Header, message: AppendEntries) -> Non
     if not _merge(raft, prev_index, entries):
         return
     end = Index(prev_index + len(entries))
+    raft.verify(end)
     # Only what this message proved to be the leader's may become committed (figure 2: index of last *new* entry).
     advance_commit(raft, min(message.leader_commit, end))
     _acknowledge(raft, header.source, end)
@@ -131,10 +132,13 @@ def _refuse(raft: Raft, leader: NodeId, prev_index: Index) -> None:
 
 
 def on_heartbeat(raft: Raft, header: Header, message: Heartbeat) -> None:
-    """The leader is there. Its `leader_commit` never passes what it knows us to hold, so it is safe to take."""
+    """The leader is there. Its `leader_commit` counts as far as it has proved our log to be its own.
+
+    What it believes us to hold is not enough: we may have held it in an earlier boot, and lost it.
+    """
     if not leader_speaks(raft, header.source):
         return
-    advance_commit(raft, min(message.leader_commit, raft.log.last_index))
+    advance_commit(raft, min(message.leader_commit, raft.verified_index))
     if message.round:
         on_heartbeat_heard(raft)
         raft.send(

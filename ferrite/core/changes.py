@@ -179,7 +179,12 @@ def advance_changes(raft: Raft, office: Leader) -> None:
 
 def _advance_change(raft: Raft, office: Leader, change: ChangeInProgress) -> None:
     if not change.appended_index:
-        if not _unready(raft, office, change)[1]:
+        # Asked for under an older membership, perhaps: what was right then may not be now.
+        refusal = _refusal(raft, office, change.change)
+        if refusal:
+            office.change = None
+            raft.refuse(change.request, *refusal)
+        elif not _unready(raft, office, change)[1]:
             _begin(raft, office, change)
     elif (
         change.request

@@ -17,8 +17,11 @@ from ferrite.core.values import NO_NODE, Entry, EntryKind, Index, NodeId, Term, 
 
 
 def may_campaign(raft: Raft) -> bool:
-    """Only a voter of the membership in force campaigns, and none whose log lost what it had acknowledged (DR5)."""
-    return raft.membership.is_voter(raft.node_id) and raft.lost_tail is None
+    """Only a voter campaigns, and none whose log lost what it had acknowledged (DR5).
+
+    Thesis 4.2.2: also one that an uncommitted membership leaves out, for it may hold the entry that others lack.
+    """
+    return raft.voter_until_committed and raft.lost_tail is None
 
 
 def on_election_timeout(raft: Raft) -> None:

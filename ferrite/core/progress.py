@@ -47,6 +47,8 @@ class Progress:
     """While SNAPSHOT: the file being sent; None until one is saved."""
     snapshot_offset: int = 0
     chunk_outstanding: bool = False
+    chunk_retried: bool = False
+    """The chunk was sent again after its time: an answer that goes back is believed now."""
     chunk_resend_us: int = 0
     """When a chunk without an answer is sent again; far away while the receiver installs."""
 
@@ -102,3 +104,4 @@ class Progress:
         self.snapshot = None
         self.snapshot_offset = 0
         self.chunk_outstanding = False
+        self.chunk_retried = False

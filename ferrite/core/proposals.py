@@ -66,7 +66,9 @@ def _refusal(raft: Raft, size: int) -> tuple[RefusalCode, str] | None:
 def _behind(raft: Raft) -> bool:
     gap_max = raft.config.apply_gap_max
     uncommitted = raft.log.last_index - raft.commit_index
-    return raft.commit_index - raft.applied_index > gap_max or uncommitted > 4 * gap_max
+    if raft.commit_index - raft.applied_index > gap_max or uncommitted > 4 * gap_max:
+        return True
+    return raft.log.bytes_above(raft.commit_index) > raft.config.pending_bytes_max
 
 
 def send_waiting(raft: Raft) -> None:

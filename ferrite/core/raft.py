@@ -88,6 +88,8 @@ class Raft:
             self.last_time_us = max(self.last_time_us, payload_time_us(entry.payload))
 
         self.role: RoleState = Follower()
+        self.verified: tuple[Term, Index] = (Term(0), Index(0))
+        """The term, and how far its leader has proved our log to be its own (since this boot)."""
         self.leader: NodeId = NO_NODE
         self.leader_connected = False
         self.leader_heard_us: int | None = None
@@ -134,7 +136,14 @@ class Raft:
     @property
     def removed(self) -> bool:
         """Does this node know that it is no member any more?"""
-        return bool(self.membership.members) and self.node_id not in self.membership.members
+        committed = self.membership_index <= self.commit_index
+        return committed and bool(self.membership.members) and self.node_id not in self.membership.members
+
+    @property
+    def voter_until_committed(self) -> bool:
+        """Does this node vote in the membership in force, or in the committed one that it would replace?"""
+        committed = self.memberships[0][1]
+        return self.membership.is_voter(self.node_id) or committed.is_voter(self.node_id)
 
     @property
     def shutting_down(self) -> bool:
@@ -312,6 +321,7 @@ class Raft:
         must(first_index > self.commit_index, "committed entries are never cut")
         must(not isinstance(self.role, Leader), "a leader never cuts its own log (Leader Append-Only)")
         self.log.truncate(first_index)
+        self.verified = (self.verified[0], Index(min(self.verified[1], first_index - 1)))
         self.disk.truncated(first_index)
         self._unpromise(first_index)
         self.memberships = [(index, m) for index, m in self.memberships if index < first_index]
@@ -331,6 +341,16 @@ class Raft:
 
         self._held = deque(held for held in self._held if not void(held[3]))
         self._fresh = [fresh for fresh in self._fresh if not void(fresh[2])]
+
+    def verify(self, index: Index) -> None:
+        """The leader of this term proved that the logs agree up to here."""
+        known = self.verified[1] if self.verified[0] == self.term else 0
+        self.verified = (self.term, Index(max(known, index)))
+
+    @property
+    def verified_index(self) -> Index:
+        """How far the leader of this term has proved our log to be its own; 0 when it has not yet."""
+        return self.verified[1] if self.verified[0] == self.term else Index(0)
 
     def forget_old_memberships(self) -> None:
         """Only the last committed membership and the later ones can be rolled back to."""

@@ -158,12 +158,13 @@ class RaftLog:
         self._loaded_first, self._loaded = first_index, entries
         return True
 
-    def trim_cache(self, needed_first: Index) -> None:
-        """Drop old payloads while the cache is above its bound, but none from `needed_first` on."""
-        if self._cache_bytes <= self._cache_bytes_max:
+    def trim_cache(self, needed_first: Index, bytes_max: int | None = None) -> None:
+        """Drop old payloads while the cache is above its bound (or this one), but none from `needed_first` on."""
+        bytes_max = self._cache_bytes_max if bytes_max is None else bytes_max
+        if self._cache_bytes <= bytes_max:
             return
         # By a quarter at a time: dropping from the front of a list costs the whole list.
-        goal, size, dropped = self._cache_bytes_max * 3 // 4, self._cache_bytes, 0
+        goal, size, dropped = bytes_max * 3 // 4, self._cache_bytes, 0
         while size > goal and dropped < len(self._cache) and self._cache_first + dropped < needed_first:
             size -= len(self._cache[dropped].payload)
             dropped += 1

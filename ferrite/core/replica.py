@@ -65,6 +65,7 @@ from ferrite.core.upkeep import (
     order_apply,
     order_flush,
     order_load_if_wanted,
+    trim_cache,
 )
 from ferrite.core.values import NO_CLUSTER, NO_NODE, Index, NodeId, StopCode, must
 
@@ -397,6 +398,7 @@ def _settle(raft: Raft) -> None:
     order_load_if_wanted(raft)
     order_flush(raft)
     answer_transfers(raft)
+    trim_cache(raft)
     raft.stage_writes()
     raft.release_messages()
     raft.announce()

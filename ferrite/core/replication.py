@@ -11,15 +11,15 @@ from ferrite.core.values import Entry, Index, NodeId, must
 
 
 def follow_membership(raft: Raft, office: Leader) -> None:
-    """Replicate to exactly the members; a new one is probed from the end of the log."""
-    peers = raft.membership.peers_of(raft.node_id)
+    """Replicate to the members, and until the change is committed to those that it removes: so they learn of it.
+
+    A new one is probed from the end of the log.
+    """
+    peers = tuple(sorted({peer for _, each in raft.memberships for peer in each.peers_of(raft.node_id)}))
     if len(peers) == len(office.progress) and all(peer in office.progress for peer in peers):
         return
     for gone in [peer for peer in office.progress if peer not in peers]:
-        progress = office.progress.pop(gone)
-        if progress.state is ProgressState.REPLICATE:
-            # A last courtesy, not awaited: a node that knows it was removed neither campaigns nor keeps clients waiting.
-            _send_entries(raft, gone, progress)
+        del office.progress[gone]
     for peer in peers:
         if peer not in office.progress:
             next_index = Index(raft.log.last_index + 1)
@@ -115,10 +115,11 @@ def _send_append(raft: Raft, peer: NodeId, progress: Progress, entries: tuple[En
     progress.sent(end, sum([len(entry.payload) for entry in entries]))
 
 
-def order_load(raft: Raft, first_index: Index, end_index: int) -> None:
-    """Ask for entries whose payloads are no longer in memory; one load at a time serves whoever needs it first."""
+def order_load(raft: Raft, first_index: Index, end_index: int, *, urgent: bool = False) -> None:
+    """Ask for entries whose payloads are no longer in memory; one load at a time, first what is urgent (apply)."""
     # What is in memory need not be loaded, and may not even be on disk yet.
-    raft.load_wanted = raft.load_wanted or (first_index, Index(min(end_index, raft.log.cached_from)))
+    if urgent or raft.load_wanted is None:
+        raft.load_wanted = (first_index, Index(min(end_index, raft.log.cached_from)))
 
 
 def on_append_entries_response(raft: Raft, header: Header, message: AppendEntriesResponse) -> None:
@@ -193,8 +194,8 @@ def on_heartbeat_due(raft: Raft, office: Leader) -> None:
     office.round += 1
     office.round_due = True
     for peer, progress in office.progress.items():
-        if raft.now_us >= progress.chunk_resend_us:
-            progress.chunk_outstanding = False
+        if progress.chunk_outstanding and raft.now_us >= progress.chunk_resend_us:
+            progress.chunk_outstanding, progress.chunk_retried = False, True
         if progress.state is ProgressState.PROBE:
             progress.probe_outstanding = False
         elif progress.state is ProgressState.REPLICATE and progress.match_index < progress.next_index - 1:

@@ -14,6 +14,8 @@ class SnapshotState:
     saved: SnapshotMeta | None = None
     """The newest verified file here."""
     save_outstanding: bool = False
+    save_retry_us: int = 0
+    """After one that failed, the next is not ordered before this time (a heartbeat wakes the leader)."""
     incoming: SnapshotMeta | None = None
     """The file being received; `next_offset` is the byte wanted next."""
     next_offset: int = 0

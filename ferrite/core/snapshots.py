@@ -59,7 +59,7 @@ def _is_usable(raft: Raft, saved: SnapshotMeta | None) -> bool:
 
 def _order_save(raft: Raft) -> None:
     snapshots = raft.snapshots
-    if not snapshots.save_outstanding and not snapshots.installing:
+    if not snapshots.save_outstanding and not snapshots.installing and raft.now_us >= snapshots.save_retry_us:
         snapshots.save_outstanding = True
         raft.actions.append(SaveSnapshot())
 
@@ -74,10 +74,12 @@ def on_snapshot_saved(raft: Raft, event: SnapshotSaved) -> None:
 def on_snapshot_lost(raft: Raft, event: SnapshotLost) -> None:
     """It could not be built or read: forget it, and begin anew where it was being sent."""
     snapshots = raft.snapshots
-    snapshots.save_outstanding = False
     raft.counters["snapshots_lost"] += 1
     if snapshots.saved and snapshots.saved.snapshot_id == event.snapshot_id:
         snapshots.saved = None
+    else:
+        snapshots.save_outstanding = False
+    snapshots.save_retry_us = raft.now_us + raft.config.heartbeat_interval_us
     office = raft.leads()
     for progress in office.progress.values() if office else ():
         if progress.snapshot and progress.snapshot.snapshot_id == event.snapshot_id:
@@ -110,18 +112,19 @@ def on_install_snapshot_response(raft: Raft, header: Header, message: InstallSna
         # All is there and being installed; should that answer get lost, the last chunk asks again.
         progress.chunk_outstanding = True
         progress.chunk_resend_us = raft.now_us + raft.config.election_timeout_max_us
-    elif message.next_offset < snapshot.size_bytes and _moves_on(raft, progress, message.next_offset):
+    elif message.next_offset < snapshot.size_bytes and _moves_on(progress, message.next_offset):
         progress.snapshot_offset = message.next_offset
-        progress.chunk_outstanding = False
+        progress.chunk_outstanding, progress.chunk_retried = False, False
 
 
-def _moves_on(raft: Raft, progress: Progress, next_offset: int) -> bool:
-    """Only an answer that asks for more is followed at once; one that goes back (the receiver lost what it had) only when
-    the chunk is overdue. Else each duplicate of an answer would send a chunk, and each chunk an answer, ever more of them
-    (TFTP's "sorcerer's apprentice"; found by the simulator).
+def _moves_on(progress: Progress, next_offset: int) -> bool:
+    """Only an answer that asks for more is followed at once; one that goes back (the receiver lost or refused what it had)
+    only after the chunk was sent again. Else each duplicate of an answer would send a chunk, and each chunk an answer, ever
+    more of them (TFTP's "sorcerer's apprentice"; found by the simulator).
     """
-    overdue = raft.now_us >= progress.chunk_resend_us - 2 * raft.config.heartbeat_interval_us
-    return next_offset > progress.snapshot_offset or (next_offset < progress.snapshot_offset and overdue)
+    return next_offset > progress.snapshot_offset or (
+        next_offset < progress.snapshot_offset and progress.chunk_retried
+    )
 
 
 def log_needed_from(raft: Raft) -> Index:
@@ -238,7 +241,6 @@ def _move_behind(raft: Raft, meta: SnapshotMeta, membership: Membership) -> None
     raft.applied_index = raft.flushed_index = meta.last_index
     raft.commit_index = Index(max(raft.commit_index, meta.last_index))
     raft.applied_term = Term(max(raft.applied_term, meta.last_term))
-    raft.load_outstanding = False
     raft.lost_tail = _still_lost(raft, meta)
 
 

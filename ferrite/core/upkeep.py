@@ -27,7 +27,7 @@ def order_apply(raft: Raft) -> None:
     end = min(end, first + raft.config.apply_entries_max)
     entries = raft.log.slice(first, end, raft.config.apply_bytes_max)
     if entries is None:
-        order_load(raft, first, end)
+        order_load(raft, first, end, urgent=True)
         return
     raft.apply_outstanding = True
     raft.actions.append(Apply(first_index=first, entries=entries))
@@ -42,7 +42,13 @@ def on_applied(raft: Raft, event: Applied) -> None:
     applied_term = raft.log.term_at(event.applied_index)
     must(applied_term is not None, "an applied entry is in the log")
     on_applied_outcomes(raft, event, applied_term or Term(0))
-    raft.log.trim_cache(Index(raft.applied_index + 1))
+
+
+def trim_cache(raft: Raft) -> None:
+    """Let go of payloads: of applied entries first, of all that are durable when apply does not keep up."""
+    log = raft.log
+    log.trim_cache(Index(raft.applied_index + 1))
+    log.trim_cache(Index(raft.disk.persisted_index + 1), 2 * raft.config.cache_bytes_max)
 
 
 def on_apply_stalled(raft: Raft, event: ApplyStalled) -> None:

@@ -2,9 +2,12 @@
 
 from ferrite.core import (
     ChangeVoters,
+    Entry,
+    EntryKind,
     HardState,
     Identity,
     Index,
+    LostTail,
     Membership,
     NodeId,
     Recovered,
@@ -16,11 +19,14 @@ from ferrite.core import (
     StopCode,
     Term,
     actions,
+    encode_membership,
+    encode_payload,
+    events,
     messages,
 )
 from tests.core.bench import Bench
-from tests.core.bench_values import CLUSTER, HEARTBEAT_US, instance_of, member
-from tests.core.thesis.test_snapshots import leader, received, sending
+from tests.core.bench_values import CLUSTER, ELECTION_MAX_US, HEARTBEAT_US, Acts, instance_of, member
+from tests.core.thesis.test_snapshots import behind, leader, received, sending
 
 
 def test_a_duplicated_answer_sends_no_second_chunk() -> None:
@@ -91,3 +97,81 @@ def test_a_node_that_was_removed_refuses_at_once_and_names_the_reason() -> None:
         assert isinstance(answer, actions.Refuse)
         assert answer.code is RefusalCode.NOT_LEADER
         assert "removed" in answer.detail
+
+
+def test_a_heartbeat_commits_nothing_that_no_append_of_this_boot_has_proved() -> None:
+    """A lost truncation brings overwritten entries back; the leader still counts what was acknowledged before the crash."""
+    lost = LostTail(last_index=Index(5), term=Term(3))
+    bench = Bench(log=[2, 2, 2, 2], term=3, lost_tail=lost)
+    bench.beat(2, commit=5)
+    assert bench.status.commit_index == 1
+    bench.append(2, 1, [3, 3, 3, 3], prev_term=1)
+    bench.beat(2, commit=5)
+    assert bench.status.commit_index == 5
+    assert bench.status.last_log_term == 3
+
+
+def test_a_change_is_judged_by_the_membership_it_meets() -> None:
+    """Accepted in a predecessor's joint state, begun after that removed the voter it names."""
+    joint = Membership(
+        voters=(NodeId(1), NodeId(2), NodeId(4)),
+        outgoing=(NodeId(1), NodeId(2), NodeId(3)),
+        members={NodeId(node): member(node) for node in (1, 2, 3, 4)},
+    )
+    bench = Bench(membership=joint)
+    bench.lead()
+    request, acts = bench.change(ChangeVoters(voters=(NodeId(1), NodeId(2), NodeId(3))))
+    for _ in range(4):
+        for peer in (2, 3, 4):
+            acts += bench.ack(peer)
+        acts += bench.pass_us(HEARTBEAT_US)
+    answer = acts.answer(request)
+    assert isinstance(answer, actions.Refuse)
+    assert answer.code is RefusalCode.UNKNOWN_MEMBER
+    assert bench.status.membership.voters == (1, 2, 4)
+
+
+def test_a_removed_voter_that_alone_holds_the_removal_still_campaigns() -> None:
+    """Thesis 4.2.2: else one more dead node, and nobody could ever win."""
+    without = Membership(
+        voters=(NodeId(2), NodeId(3)),
+        members={NodeId(node): member(node) for node in (2, 3)},
+        retired={NodeId(1): instance_of(1)},
+    )
+    payload = encode_payload(EntryKind.MEMBERSHIP, 0, encode_membership(without))
+    bench = Bench(log=[Entry(Term(1), payload)])
+    acts = bench.pass_us(3 * ELECTION_MAX_US)
+    assert acts.sent(messages.PreVote, 2)
+    assert acts.sent(messages.PreVote, 3)
+
+
+def heartbeat_interval(bench: Bench) -> Acts:
+    """Let one pass; the others still follow."""
+    acts = bench.pass_us(HEARTBEAT_US)
+    for beat in acts.sent(messages.Heartbeat, 2)[-1:]:
+        acts += bench.beat_ack(2, beat.round)
+    return acts
+
+
+def test_a_snapshot_that_the_receiver_refused_is_sent_again_from_its_beginning() -> None:
+    """Its answers come quickly, so none of them is overdue; it was stuck at the last chunk for ever."""
+    bench = leader()
+    snapshot = sending(bench)
+    for offset in (1000, 2000, snapshot.size_bytes, 0):
+        received(bench, snapshot, offset)
+    offsets: list[int] = []
+    for _ in range(40):
+        for chunk in heartbeat_interval(bench).of(actions.SendSnapshot):
+            acts = received(bench, snapshot, 0)
+            offsets += [chunk.offset, *(again.offset for again in acts.of(actions.SendSnapshot))]
+    assert 0 in offsets
+
+
+def test_a_snapshot_that_cannot_be_built_is_not_ordered_in_a_loop() -> None:
+    bench = leader()
+    acts = behind(bench)
+    for _ in range(20):
+        acts += bench.step(events.SnapshotLost(snapshot_id=b"", detail="no space"))
+    assert len(acts.of(actions.SaveSnapshot)) == 1
+    later = heartbeat_interval(bench) + heartbeat_interval(bench)
+    assert len(later.of(actions.SaveSnapshot)) == 1

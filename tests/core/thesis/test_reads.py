@@ -364,7 +364,7 @@ def test_a_restarted_node_serves_no_linearizable_read_before_its_log_is_applied_
     request, acts = bench.read()
     done = bench.hear(2, index_answer(asked(acts, 2)[0], 4))
     assert done.answer(request) is None
-    assert bench.beat(2, commit=4).answer(request) is not None
+    assert bench.append(2, 4, commit=4).answer(request) is not None
 
 
 def test_a_read_asks_for_no_write() -> None:

@@ -120,7 +120,7 @@ def test_trap_48_after_a_restart_no_read_before_the_log_is_applied_again() -> No
         term=Term(1), context=question.context, read_index=Index(4), ready=True
     )
     assert bench.hear(2, answer).answer(request) is None
-    assert isinstance(bench.beat(2, commit=4).answer(request), actions.ServeRead)
+    assert isinstance(bench.append(2, 4, commit=4).answer(request), actions.ServeRead)
 
 
 def test_trap_48_a_restarted_node_is_stale_until_it_heard_a_leader() -> None:
