@@ -128,7 +128,7 @@ def test_unstructured_events_have_their_fields_in_the_message() -> None:
 def test_hostile_text_stays_on_its_line(format_: str, structured: bool) -> None:
     def write() -> None:
         get_logger("ferrite.io.x").info(HOSTILE, key=HOSTILE, raw=HOSTILE.encode("utf-8", "surrogatepass"))
-        logging.getLogger("some.library").error("%s", HOSTILE)
+        logging.getLogger("some.package").error("%s", HOSTILE)
 
     lines = lines_of(write, format=format_, structured=structured)
     assert len(lines) == 2
@@ -211,7 +211,7 @@ def test_colours_are_for_terminals_only(terminal: bool, settings: dict[str, Any]
 
 
 def write_everything() -> None:
-    for name in ("ferrite.core.x", "ferrite.io.x", "some.library"):
+    for name in ("ferrite.core.x", "ferrite.io.x", "some.package"):
         for level in ("debug", "info", "warning", "error"):
             getattr(logging.getLogger(name), level)("text")
 
@@ -231,7 +231,7 @@ def write_everything() -> None:
 )
 def test_levels_apply_by_module(level: str, env: str, core: int, io: int, library: int) -> None:
     found = [event["logger"] for event in events_of(write_everything, level=level, env=env)]
-    assert [found.count(name) for name in ("ferrite.core.x", "ferrite.io.x", "some.library")] == [
+    assert [found.count(name) for name in ("ferrite.core.x", "ferrite.io.x", "some.package")] == [
         core,
         io,
         library,
