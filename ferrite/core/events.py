@@ -90,7 +90,7 @@ class SnapshotSaved:
 
 @value
 class SnapshotLost:
-    """A snapshot could not be built, or cannot be read any more."""
+    """A snapshot could not be built (`snapshot_id` is empty), or a saved one cannot be read any more."""
 
     snapshot_id: bytes
     detail: str

@@ -77,7 +77,7 @@ def on_snapshot_lost(raft: Raft, event: SnapshotLost) -> None:
     raft.counters["snapshots_lost"] += 1
     if snapshots.saved and snapshots.saved.snapshot_id == event.snapshot_id:
         snapshots.saved = None
-    else:
+    if not event.snapshot_id:
         snapshots.save_outstanding = False
     snapshots.save_retry_us = raft.now_us + raft.config.heartbeat_interval_us
     office = raft.leads()

@@ -230,7 +230,7 @@ class Host:
         self.saving = False
         term = self.term_of(self.state_index)
         if not well or term is None:
-            return self.step(events.SnapshotLost(snapshot_id=bytes(16), detail="could not be built"))
+            return self.step(events.SnapshotLost(snapshot_id=b"", detail="could not be built"))
         name = b"S%015d" % self.state_index
         meta = SnapshotMeta(
             snapshot_id=name, last_index=Index(self.state_index), last_term=term, size_bytes=40

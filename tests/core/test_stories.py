@@ -25,7 +25,7 @@ from ferrite.core import (
     messages,
 )
 from tests.core.bench import Bench
-from tests.core.bench_values import CLUSTER, ELECTION_MAX_US, HEARTBEAT_US, Acts, instance_of, member
+from tests.core.bench_values import CLUSTER, ELECTION_MAX_US, HEARTBEAT_US, Acts, entry, instance_of, member
 from tests.core.thesis.test_snapshots import behind, leader, received, sending
 
 
@@ -175,3 +175,60 @@ def test_a_snapshot_that_cannot_be_built_is_not_ordered_in_a_loop() -> None:
     assert len(acts.of(actions.SaveSnapshot)) == 1
     later = heartbeat_interval(bench) + heartbeat_interval(bench)
     assert len(later.of(actions.SaveSnapshot)) == 1
+
+
+def test_the_loss_of_an_old_file_does_not_end_a_build_that_is_under_way() -> None:
+    """Else a second build is ordered, and an installation takes the state store for quiet."""
+    bench = leader()
+    assert len(behind(bench).of(actions.SaveSnapshot)) == 1
+    acts = bench.step(events.SnapshotLost(snapshot_id=b"an-old-one-16-by", detail="EIO"))
+    for _ in range(3):
+        acts += heartbeat_interval(bench)
+    assert acts.of(actions.SaveSnapshot) == []
+
+
+def test_payloads_do_not_pile_up_while_the_state_store_stalls() -> None:
+    bench = Bench(node=2, auto_apply=False, cache_bytes_max=1 << 20)
+    bench.follow(1, term=2)
+    prev = 1
+    for _ in range(60):
+        bench.append(
+            1, prev, [entry(2, prev + at, size=1000) for at in range(100)], commit=prev + 100, term=2
+        )
+        prev += 100
+        if bench.applying:
+            bench.stall()
+        bench.pass_us(30_000)
+    assert bench.status.applied_index == 1
+    assert bench.replica._raft.log.cached_from > prev - 3000, "about two bounds of payloads are kept"
+
+
+def test_a_leader_whose_followers_do_not_acknowledge_takes_only_so_many_bytes() -> None:
+    """Proposals expire and free their place, but their entries stay in the log."""
+    bench = Bench(pending_bytes_max=1 << 20)
+    bench.lead()
+    refused = 0
+    for _ in range(60):
+        request, acts = bench.propose(size=100_000, deadline_us=10_000)
+        refused += isinstance(acts.answer(request), actions.Refuse)
+        for beat in bench.pass_us(40_000).sent(messages.Heartbeat, 2)[-1:]:
+            bench.beat_ack(2, beat.round)
+    assert bench.status.commit_index + 16 > bench.status.last_log_index
+    assert refused > 40
+
+
+def test_apply_does_not_wait_behind_a_peer_that_catches_up_from_disk() -> None:
+    bench = Bench(
+        log=[entry(1, at, size=1000) for at in range(600)], applied=300, tail_entries=5, auto_load=False,
+        append_bytes_max=10_000, apply_bytes_max=10_000,
+    )  # fmt: skip
+    bench.win()
+    bench.ack(2)
+    bench.refuse_append(3, bench.status.peers[NodeId(3)].next_index - 1, hint=2)
+    held = 1
+    for _ in range(30):
+        for sent in bench.load().sent(messages.AppendEntries, 3):
+            held = max(held, sent.prev_log_index + len(sent.entries))
+        bench.ack(3, held)
+    assert bench.status.applied_index > 400
+    assert held > 50
