@@ -30,31 +30,28 @@ def send_snapshots(raft: Raft, office: Leader) -> None:
     for peer, progress in office.progress.items():
         if progress.state is not ProgressState.SNAPSHOT or progress.chunk_outstanding:
             continue
+        snapshot = progress.snapshot or _usable(raft, snapshots.saved)
+        if snapshot is None:
+            _order_save(raft)
+            continue
         if progress.snapshot is None:
-            if not _is_usable(raft, snapshots.saved):
-                _order_save(raft)
-                continue
-            progress.snapshot, progress.snapshot_offset = snapshots.saved, 0
-        must(progress.snapshot is not None, "a snapshot to send")
+            progress.snapshot, progress.snapshot_offset = snapshot, 0
         progress.chunk_outstanding = True
         progress.chunk_resend_us = raft.now_us + 3 * raft.config.heartbeat_interval_us
         raft.actions.append(
             SendSnapshot(
                 to=peer,
                 term=raft.term,
-                snapshot=progress.snapshot or _NO_SNAPSHOT,
+                snapshot=snapshot,
                 offset=progress.snapshot_offset,
                 length_max=raft.config.snapshot_chunk_bytes,
             )
         )
 
 
-_NO_SNAPSHOT = SnapshotMeta(snapshot_id=bytes(16), last_index=Index(0), last_term=Term(0), size_bytes=0)
-
-
-def _is_usable(raft: Raft, saved: SnapshotMeta | None) -> bool:
-    """Can the receiver go on with our log after it? Then it need not be the newest."""
-    return saved is not None and raft.log.term_at(saved.last_index) is not None
+def _usable(raft: Raft, saved: SnapshotMeta | None) -> SnapshotMeta | None:
+    """Return the saved one if the receiver can go on with our log after it: then it need not be the newest."""
+    return saved if saved and raft.log.term_at(saved.last_index) is not None else None
 
 
 def _order_save(raft: Raft) -> None:

@@ -8,8 +8,6 @@ import pytest
 
 from ferrite.core import (
     NO_CLUSTER,
-    ChangeVoters,
-    EntryKind,
     Index,
     Membership,
     NodeId,
@@ -17,47 +15,19 @@ from ferrite.core import (
     Role,
     Term,
     actions,
-    decode_membership,
     messages,
 )
 from tests.core.bench import Bench
 from tests.core.bench_values import (
     CLUSTER,
     ELECTION_MAX_US,
-    Acts,
     entry,
     instance_of,
     member,
     membership_entry,
     membership_of,
 )
-
-
-def voters(*nodes: int) -> ChangeVoters:
-    return ChangeVoters(voters=tuple(map(NodeId, nodes)))
-
-
-def configs_in(bench: Bench) -> list[Membership]:
-    return [
-        decode_membership(item.payload[9:])
-        for item in bench.image.log
-        if item.payload[0] == EntryKind.MEMBERSHIP
-    ]
-
-
-def code_of(answer: Any) -> RefusalCode:
-    assert isinstance(answer, actions.Refuse), answer
-    return answer.code
-
-
-def everybody(bench: Bench, *but: int) -> Acts:
-    """Every member but these acknowledges the whole log, and hears what comes of it."""
-    acts = Acts([])
-    for peer in bench.others(voters_only=False):
-        if peer not in but and bench.role() is Role.LEADER:
-            acts += bench.ack(peer)
-    return acts
-
+from tests.core.thesis.changes import code_of, configs_in, voters
 
 # -- bootstrap and identity
 

@@ -9,9 +9,7 @@ import pytest
 from ferrite.core import (
     AddLearner,
     ChangeVoters,
-    EntryKind,
     Index,
-    Membership,
     NodeId,
     RefusalCode,
     RemoveLearner,
@@ -19,7 +17,6 @@ from ferrite.core import (
     Term,
     UpdateAddress,
     actions,
-    decode_membership,
     events,
     messages,
 )
@@ -28,40 +25,13 @@ from tests.core.bench_values import (
     ELECTION_MAX_US,
     ELECTION_MIN_US,
     HEARTBEAT_US,
-    Acts,
     entry,
     instance_of,
     member,
     membership_entry,
     membership_of,
 )
-
-
-def voters(*nodes: int) -> ChangeVoters:
-    return ChangeVoters(voters=tuple(map(NodeId, nodes)))
-
-
-def configs_in(bench: Bench) -> list[Membership]:
-    return [
-        decode_membership(item.payload[9:])
-        for item in bench.image.log
-        if item.payload[0] == EntryKind.MEMBERSHIP
-    ]
-
-
-def code_of(answer: Any) -> RefusalCode:
-    assert isinstance(answer, actions.Refuse), answer
-    return answer.code
-
-
-def everybody(bench: Bench, *but: int) -> Acts:
-    """Every member but these acknowledges the whole log, and hears what comes of it."""
-    acts = Acts([])
-    for peer in bench.others(voters_only=False):
-        if peer not in but and bench.role() is Role.LEADER:
-            acts += bench.ack(peer)
-    return acts
-
+from tests.core.thesis.changes import code_of, configs_in, everybody, voters
 
 # -- joint consensus
 
