@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from ferrite.core import Consistency, NodeId, RefusalCode
 from ferrite.core.kv import CommandFailed, Delete, DeleteResult, Get, GetResult, Put, PutResult, Session
 from ferrite.sim.answers import Abandoned, Answer, Refused, Replied
+from ferrite.sim.checks.witness import check_fresh
 from ferrite.sim.dice import Stream
 from ferrite.sim.history import FAIL, INFO, OK, History, Operation
 from ferrite.sim.node import Node
 from ferrite.sim.options import ClientOptions
 from ferrite.sim.timeline import Timeline
 from ferrite.sim.violation import Violation
-from ferrite.sim.witness import check_fresh
 
 RETRY_PAUSE_US = 20_000
 """A refused client waits a little: else a cluster without a leader is hammered at the speed of the network."""

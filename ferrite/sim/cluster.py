@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 
 from ferrite.core import NO_CLUSTER, Member, Membership, NodeId, Replica, Role
 from ferrite.sim.answers import Answer
+from ferrite.sim.checks.invariants import Invariants
+from ferrite.sim.checks.witness import check_history
 from ferrite.sim.clients import Client
 from ferrite.sim.dice import Dice
-from ferrite.sim.faults import Nemesis
+from ferrite.sim.faults.nemesis import Nemesis
 from ferrite.sim.history import History
-from ferrite.sim.invariants import Invariants
 from ferrite.sim.network import Network
 from ferrite.sim.node import Node
 from ferrite.sim.options import Options
 from ferrite.sim.timeline import Timeline
 from ferrite.sim.trace import Trace
 from ferrite.sim.violation import Violation
-from ferrite.sim.witness import check_history
 from ferrite.sim.world import World
 
 POLL_US = 10_000
@@ -204,7 +204,7 @@ class Cluster:
 
     def converge(self) -> None:
         """Heal, then insist on progress and on equal states. Raises Violation (L1, L2, L3, F3)."""
-        from ferrite.sim.liveness import converge  # noqa: PLC0415 - liveness drives a cluster; importing it above would be a circle
+        from ferrite.sim.checks.liveness import converge  # noqa: PLC0415 - liveness drives a cluster; importing it above would be a circle
 
         converge(self)
 

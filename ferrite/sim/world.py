@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ferrite.core import NodeId, Replica
+from ferrite.sim.checks.invariants import Invariants
 from ferrite.sim.dice import Dice
-from ferrite.sim.invariants import Invariants
 from ferrite.sim.network import Network
 from ferrite.sim.options import Options
 from ferrite.sim.timeline import Timeline

@@ -7,8 +7,8 @@ from ferrite.core import Consistency, NodeId, ReplicaConfig
 from ferrite.core.kv import Delete, Get, GetResult, Put, PutResult, Session
 from ferrite.sim import ClientOptions, Cluster, Options
 from ferrite.sim.answers import Answer, Refused, Replied
+from ferrite.sim.checks.witness import check_history
 from ferrite.sim.node import Node
-from ferrite.sim.witness import check_history
 
 SECOND_US = 1_000_000
 QUIET = Options(clients=ClientOptions(clients=0), state_hash_every=1)

@@ -28,7 +28,7 @@ from ferrite.core import (
     messages,
 )
 from ferrite.sim import Violation
-from ferrite.sim.invariants import Invariants
+from ferrite.sim.checks.invariants import Invariants
 
 NODES = (NodeId(1), NodeId(2), NodeId(3))
 MEMBERSHIP = Membership(voters=NODES, members={node: Member(node_id=node) for node in NODES})

@@ -8,9 +8,9 @@ import pytest
 from ferrite.core import Entry, EntryKind, NodeId, RequestId, Term, encode_payload
 from ferrite.core.kv import Delete, Put, Session, encode_command
 from ferrite.sim import Violation
-from ferrite.sim.ghost import Ghost, next_chain
+from ferrite.sim.checks.ghost import Ghost, next_chain
+from ferrite.sim.checks.witness import check_history
 from ferrite.sim.history import FAIL, INFO, OK, History, Operation, to_json_lines
-from ferrite.sim.witness import check_history
 
 
 def committed(*operations: Put | Delete) -> Ghost:

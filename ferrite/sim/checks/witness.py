@@ -18,7 +18,7 @@ from ferrite.core.kv import (
     StateMachine,
     decode_command,
 )
-from ferrite.sim.ghost import Ghost
+from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.history import FAIL, OK, History, Operation
 from ferrite.sim.violation import Violation
 

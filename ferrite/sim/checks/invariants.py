@@ -19,13 +19,13 @@ from ferrite.core import (
     actions,
     messages,
 )
-from ferrite.sim.checks import Checks, Seen
-from ferrite.sim.commit_checks import became_leader, commit_advanced, ordered_apply
-from ferrite.sim.ghost import Ghost, apply_to
-from ferrite.sim.log_checks import ordered_discard, ordered_load, ordered_persist, voted
-from ferrite.sim.recovery_check import recovered_problem
-from ferrite.sim.role_checks import membership_in_force, monotonic, progress_of_peers
-from ferrite.sim.send_checks import sending
+from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
+from ferrite.sim.checks.ghost import Ghost, apply_to
+from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.recovery import recovered_problem
+from ferrite.sim.checks.role import membership_in_force, monotonic, progress_of_peers
+from ferrite.sim.checks.send import sending
+from ferrite.sim.checks.shared import Checks, Seen
 
 
 class Invariants:

@@ -15,8 +15,8 @@ from ferrite.core import (
     actions,
     payload_kind,
 )
-from ferrite.sim.checks import Checks
-from ferrite.sim.ghost import GhostDisk, Ordered, apply_to, next_chain
+from ferrite.sim.checks.ghost import GhostDisk, Ordered, apply_to, next_chain
+from ferrite.sim.checks.shared import Checks
 
 
 def ordered_persist(

@@ -5,8 +5,8 @@ each check.
 from __future__ import annotations
 
 from ferrite.core import EntryKind, NodeId, ReplicaStatus, Role, actions, payload_kind
-from ferrite.sim.checks import Checks, Seen
-from ferrite.sim.ghost import is_quorum
+from ferrite.sim.checks.ghost import is_quorum
+from ferrite.sim.checks.shared import Checks, Seen
 
 
 def became_leader(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatus) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ferrite.core import NodeId, ReplicaConfig, ReplicaStatus
-from ferrite.sim.ghost import Ghost
+from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.violation import Violation
 
 

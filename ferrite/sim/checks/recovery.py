@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ferrite.core import Recovered, RecoveredLog
-from ferrite.sim.ghost import GhostDisk, GhostLog, apply_to, next_chain
+from ferrite.sim.checks.ghost import GhostDisk, GhostLog, apply_to, next_chain
 
 
 def recovered_problem(disk: GhostDisk, recovered: Recovered) -> str | None:

@@ -5,7 +5,7 @@ check.
 from __future__ import annotations
 
 from ferrite.core import NodeId, ReplicaStatus, Role
-from ferrite.sim.checks import Checks, Seen
+from ferrite.sim.checks.shared import Checks, Seen
 
 
 def monotonic(checks: Checks, node: NodeId, before: ReplicaStatus, after: ReplicaStatus) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ferrite.core import NodeId, messages
-from ferrite.sim.checks import Checks
+from ferrite.sim.checks.shared import Checks
 
 
 def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message) -> None:

@@ -1,0 +1,1 @@
+"""What a run breaks, and how it is drawn."""
