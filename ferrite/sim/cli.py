@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from ferrite.sim.cluster import Cluster, Result
-from ferrite.sim.options import NODES_MAX, SECONDS_MAX, swarm
+from ferrite.sim.options import NODES_MAX, SECONDS_MAX
+from ferrite.sim.swarm import swarm
 
 EXIT_CODES: Final = {"safety": 1, "linearizability": 1, "liveness": 3, "crash": 4}
 SEED_MAX: Final = 2**63 - 1

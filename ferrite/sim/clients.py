@@ -1,53 +1,71 @@
-"""Closed-loop clients with sessions: unique values, retries under the same request id, leader hints, and a history of it all."""
+"""Clients with sessions: retries under the same request id, leader hints, lost answers, crashes, and a history of it all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ferrite.core import Consistency, NodeId, RefusalCode
-from ferrite.core.kv import CommandFailed, Delete, DeleteResult, Get, GetResult, Put, PutResult, Session
+from ferrite.core.kv import (
+    Batch,
+    BatchResult,
+    CommandFailed,
+    Delete,
+    DeleteResult,
+    Get,
+    GetResult,
+    ListKeys,
+    ListKeysResult,
+    Put,
+    PutResult,
+    Query,
+    Session,
+)
+from ferrite.core.kv import Operation as Command
 from ferrite.sim.answers import Abandoned, Answer, Refused, Replied
 from ferrite.sim.checks.witness import check_fresh
-from ferrite.sim.dice import Stream
-from ferrite.sim.history import FAIL, INFO, OK, History, Operation
+from ferrite.sim.history import FAIL, INFO, OK, READS, History, Operation
 from ferrite.sim.node import Node
-from ferrite.sim.options import ClientOptions
-from ferrite.sim.timeline import Timeline
 from ferrite.sim.violation import Violation
+from ferrite.sim.world import World
 
-RETRY_PAUSE_US = 20_000
+RETRY_PAUSE_US: Final = 20_000
 """A refused client waits a little: else a cluster without a leader is hammered at the speed of the network."""
+STALENESS_MAX_US: Final = 500_000
+"""The bound that some of the reads give that may be stale."""
+BATCH_MAX: Final = 3
 
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One try of the operation in hand, at one node. An answer to an older attempt is ignored."""
+    """One try of the operation in hand. An answer to an older attempt is ignored."""
 
     number: int
     node: NodeId
 
 
 class Client:
-    """One client. It has one operation at a time, and says so (`lowest_unacknowledged` is the one in hand)."""
+    """One client after the other under one name: it has one operation at a time, and says so (`lowest_unacknowledged` is the
+    one in hand). After a crash a new one with another session takes its place.
+    """
 
-    def __init__(
-        self,
-        name: str,
-        options: ClientOptions,
-        nodes: Mapping[NodeId, Node],
-        timeline: Timeline,
-        history: History,
-        dice: Stream,
-    ) -> None:
-        self.name = name
+    def __init__(self, number: int, nodes: Mapping[NodeId, Node], world: World, history: History) -> None:
+        self.name = f"client{number}"
         self.active = True
         self.operation: Operation | None = None
-        self._options = options
+        self._options = world.options.clients
         self._nodes = nodes
-        self._timeline = timeline
+        self._world = world
+        self._timeline = world.timeline
         self._history = history
-        self._dice = dice
+        # What is done comes from one stream and how it is tried from another, so that a tape can leave one operation out.
+        self._choice = world.dice.stream("client", number)
+        self._dice = world.dice.stream("attempt", number)
+        self._answer_lost = world.plan.site("answer_lost", self._options.answer_lost_ppm, number)
+        self._crashes = world.plan.site("client_crash", self._options.crash_ppm, number)
+        self._turns = 0
+        self._lives = 1
         self._request_id = 0
         self._attempt: Attempt | None = None
         self._attempts_made = 0
@@ -56,52 +74,121 @@ class Client:
 
     def start(self) -> None:
         """Begin after a first pause."""
-        self._later(self._begin, self._options.think_mean_us)
+        self._rest()
 
-    def write_once(self, nodes: Mapping[NodeId, Node], timeout_us: int) -> Operation:
-        """Write one more value now, at one of these nodes, after the client was told to rest; it must have nothing in hand."""
+    def _rest(self) -> None:
+        options = self._options
+        pause_us = 1 + self._choice.exponential(options.think_mean_us)
+        if options.burst_every_us:
+            # All clients wake at the same moments, and then work without a pause for half of the time.
+            phase_us = self._timeline.now_us % options.burst_every_us
+            if phase_us > options.burst_every_us // 2:
+                pause_us += options.burst_every_us - phase_us
+        self._timeline.after(pause_us, self._begin)
+
+    def use(self, nodes: Mapping[NodeId, Node], timeout_us: int) -> None:
+        """From now on ask these nodes only, and wait so long for an answer; begin nothing new."""
+        self.active = False
         self._nodes = nodes
         self._options = replace(self._options, timeout_us=timeout_us)
-        assert self.operation is None, "a client has one operation at a time"
-        self._unknown = False
-        return self._invoke("put", b"key0", b"%s.%d." % (self.name.encode(), self._request_id + 1))
 
-    def _later(self, what: Callable[[], None], mean_us: int) -> None:
-        self._timeline.after(1 + self._dice.exponential(mean_us), what)
+    def write_once(self) -> Operation:
+        """Write one more value now, after the client was told to rest; it must have nothing in hand."""
+        assert self.operation is None, "a client has one operation at a time"
+        return self._invoke("put", b"key0", Put(key=b"key0", value=self._value(0)))
+
+    # ------------------------------------------------------------------------------------------------ what to do
 
     def _begin(self) -> None:
         if not self.active:
             return
-        options, dice = self._options, self._dice
-        key = b"key%d" % dice.between(0, options.keys - 1)
-        self._unknown = False
+        self._turns += 1
+        kind, key, command, linearizable = self._choose()
+        if f"{self.name}:{self._turns}" in self._world.plan.without:
+            self._rest()
+        else:
+            self._invoke(kind, key, command, linearizable=linearizable)
+
+    def _choose(self) -> tuple[str, bytes, Command | None, bool]:
+        options, dice = self._options, self._choice
+        key = self._key()
         if dice.chance(options.get_ppm):
             linearizable = not dice.chance(options.serializable_ppm)
-            self._invoke("get", key, None, linearizable=linearizable)
-        elif dice.chance(options.delete_ppm):
-            self._invoke("delete", key, None)
-        else:
-            stem = b"%s.%d." % (self.name.encode(), self._request_id + 1)
-            self._invoke("put", key, stem.ljust(options.value_bytes, b"x"))
+            return (
+                ("list", b"", None, linearizable)
+                if dice.chance(options.list_ppm)
+                else ("get", key, None, linearizable)
+            )
+        if dice.chance(options.batch_ppm):
+            keys = sorted({self._key() for _ in range(dice.between(1, BATCH_MAX))})
+            changes = tuple(self._change(each, place) for place, each in enumerate(keys))
+            return "batch", b"", Batch(operations=changes), True
+        change = self._change(key, 0)
+        return "put" if isinstance(change, Put) else "delete", key, change, True
 
-    def _invoke(self, kind: str, key: bytes, value: bytes | None, *, linearizable: bool = True) -> Operation:
-        if kind != "get":
+    def _key(self) -> bytes:
+        options, dice = self._options, self._choice
+        return b"key%d" % (0 if dice.chance(options.hot_key_ppm) else dice.between(0, options.keys - 1))
+
+    def _change(self, key: bytes, place: int) -> Put | Delete:
+        return (
+            Delete(key=key)
+            if self._choice.chance(self._options.delete_ppm)
+            else Put(key=key, value=self._value(place))
+        )
+
+    def _value(self, place: int) -> bytes:
+        if self._choice.chance(self._options.equal_value_ppm):
+            return b"same"
+        stem = b"%s.%d.%d.%d." % (self.name.encode(), self._lives, self._request_id + 1, place)
+        return stem.ljust(self._options.value_bytes, b"x")
+
+    # ------------------------------------------------------------------------------------------------ how it is tried
+
+    def _invoke(
+        self, kind: str, key: bytes, command: Command | None, *, linearizable: bool = True
+    ) -> Operation:
+        if kind not in READS:
             self._request_id += 1
+        self._unknown = False
         operation = self.operation = self._history.invoke(
-            self.name,
+            f"{self.name}.{self._lives}",
             kind,
             key,
-            value,
+            command,
             request_id=self._request_id,
             now_us=self._timeline.now_us,
             linearizable=linearizable,
         )
+        operation.leaders_seen = -len(self._world.invariants.ghost.leaders)
+        if self._world.recording is not None:
+            operation.row = self._world.row(
+                "invoke",
+                operation=operation.number,
+                client=self.name,
+                kind=kind,
+                key=key.decode(),
+                value=", ".join(str(change) for change in operation.changes),
+            )
         self._try()
+        if self._crashes.strikes():
+            self._timeline.after(
+                self._dice.exponential(self._options.delay_mean_us * 8), self._crash, operation
+            )
         return operation
+
+    def _crash(self, operation: Operation) -> None:
+        """The process is gone, and nobody will know what came of its operation."""
+        if self.operation is operation:
+            self._attempt = None
+            self._finish(INFO, "the client crashed")
+            self._lives += 1
+            self._request_id = 0
 
     def _try(self) -> None:
         operation = self.operation
-        assert operation is not None, "an attempt belongs to an operation"
+        if operation is None:
+            return  # The client crashed while it waited to try again.
         ids = sorted(self._nodes)
         follow = self._hint in self._nodes and self._dice.chance(700_000)
         node = self._hint if follow else self._dice.pick(ids)
@@ -109,30 +196,40 @@ class Client:
         operation.attempts += 1
         self._attempts_made += 1
         attempt = self._attempt = Attempt(number=self._attempts_made, node=node)
-        self._later(lambda: self._arrive(operation, attempt), self._options.delay_mean_us)
-        self._timeline.after(self._options.timeout_us, lambda: self._timed_out(attempt))
+        self._send(operation, attempt, node)
+        if self._dice.chance(self._options.twice_ppm):
+            self._send(operation, attempt, self._dice.pick(ids))
+        self._timeline.after(self._options.timeout_us, self._timed_out, attempt)
 
-    def _arrive(self, operation: Operation, attempt: Attempt) -> None:
+    def _send(self, operation: Operation, attempt: Attempt, node: NodeId) -> None:
+        delay_us = 1 + self._dice.exponential(self._options.delay_mean_us)
+        self._timeline.after(delay_us, self._arrive, operation, attempt, node)
+
+    def _arrive(self, operation: Operation, attempt: Attempt, node_id: NodeId) -> None:
         # It may arrive after the client gave up on it: that is what makes an outcome unknown.
-        node = self._nodes[attempt.node]
+        node = self._nodes[node_id]
+        if self._world.recording is not None:
+            self._world.row("attempt", operation=operation.number, node=node_id, cause=operation.row)
 
         def answer(outcome: Answer) -> None:
-            self._later(lambda: self._answered(attempt, outcome), self._options.delay_mean_us)
+            if self._answer_lost.strikes():
+                return
+            delay_us = 1 + self._dice.exponential(self._options.delay_mean_us)
+            self._timeline.after(delay_us, self._answered, attempt, outcome)
 
-        if operation.kind == "get":
+        if operation.kind in READS:
+            query: Query = Get(key=operation.key) if operation.kind == "get" else ListKeys(keys_only=False)
             consistency = Consistency.LINEARIZABLE if operation.linearizable else Consistency.SERIALIZABLE
-            node.read(Get(key=operation.key), consistency, self._options.timeout_us, answer)
+            staleness_us = STALENESS_MAX_US if not operation.linearizable and operation.number % 2 else 0
+            node.read(query, consistency, self._options.timeout_us, answer, max_staleness_us=staleness_us)
             return
         session = Session(
-            client_id=self.name.encode(),
+            client_id=operation.client.encode(),
             request_id=operation.request_id,
             lowest_unacknowledged=operation.request_id,
         )
-        what: Put | Delete = Delete(key=operation.key)
-        if operation.kind == "put":
-            assert operation.value is not None, "a put has a value"
-            what = Put(key=operation.key, value=operation.value)
-        node.propose(what, session, self._options.timeout_us, answer)
+        assert operation.command is not None, "a write has a command"
+        node.propose(operation.command, session, self._options.timeout_us, answer)
 
     def _timed_out(self, attempt: Attempt) -> None:
         if attempt is self._attempt:
@@ -148,6 +245,8 @@ class Client:
             case Replied(result=result):
                 self._done(result)
             case Refused(code=code, leader=leader):
+                # Sent twice, it may still be carried out elsewhere.
+                self._unknown = self._unknown or self._options.twice_ppm > 0
                 self._hint = leader
                 self._again(f"refused: {code.value}", pause=code is not RefusalCode.NOT_LEADER or not leader)
             case Abandoned():
@@ -158,24 +257,30 @@ class Client:
         operation = self.operation
         assert operation is not None, "there is an operation in hand"
         if operation.attempts < self._options.attempts_max:
-            self._later(self._try, RETRY_PAUSE_US if pause else 0)
+            pause_us = self._dice.exponential(RETRY_PAUSE_US) if pause else 0
+            self._timeline.after(1 + pause_us, self._try)
             return
         # A read that got no answer did nothing; a write is unknown if any of its attempts was.
-        outcome = INFO if self._unknown and operation.kind != "get" else FAIL
+        outcome = INFO if self._unknown and operation.kind not in READS else FAIL
         self._finish(outcome, why)
+
+    # ------------------------------------------------------------------------------------------------ how it ends
 
     def _done(self, result: object) -> None:
         operation = self.operation
         assert operation is not None, "there is an operation in hand"
         match result:
-            case PutResult(revision=revision):
+            case PutResult(revision=revision) if operation.kind == "put":
                 operation.revision = revision
-            case DeleteResult(revision=revision, existed=existed):
-                operation.revision, operation.existed = revision, existed
-            case GetResult(revision=revision, entry=entry):
+            case DeleteResult(revision=revision, existed=existed) if operation.kind == "delete":
+                operation.revision, operation.existed = revision, (existed,)
+            case BatchResult(revision=revision, existed=all_existed) if operation.kind == "batch":
+                operation.revision, operation.existed = revision, all_existed
+            case GetResult(revision=revision, entry=entry) if operation.kind == "get":
                 operation.revision = revision
-                operation.value = entry.value if entry else None
-                operation.mod_revision = entry.mod_revision if entry else 0
+                operation.entries = (entry,) if entry else ()
+            case ListKeysResult(revision=revision, entries=entries, more=False) if operation.kind == "list":
+                operation.revision, operation.entries = revision, entries
             case CommandFailed():
                 raise Violation(
                     "S17",
@@ -192,7 +297,17 @@ class Client:
         operation = self.operation
         assert operation is not None, "there is an operation in hand"
         self.operation = None
+        operation.leaders_seen += len(self._world.invariants.ghost.leaders)
         self._history.complete(operation, outcome, self._timeline.now_us, detail)
-        if outcome == OK and operation.kind == "get":
+        if self._world.recording is not None:
+            self._world.row(
+                "complete",
+                operation=operation.number,
+                outcome=outcome,
+                value=", ".join(entry.value.decode() for entry in operation.entries),
+                revision=operation.revision,
+                detail=detail,
+            )
+        if outcome == OK and operation.kind in READS:
             check_fresh(operation)
-        self._later(self._begin, self._options.think_mean_us)
+        self._rest()

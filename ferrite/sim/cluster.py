@@ -4,20 +4,25 @@ disks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ferrite.core import NO_CLUSTER, Member, Membership, NodeId, Replica, Role
 from ferrite.sim.answers import Answer
+from ferrite.sim.checks.coverage import collect_marks
 from ferrite.sim.checks.invariants import Invariants
 from ferrite.sim.checks.witness import check_history
 from ferrite.sim.clients import Client
 from ferrite.sim.dice import Dice
 from ferrite.sim.faults.nemesis import Nemesis
+from ferrite.sim.faults.plan import FaultPlan
 from ferrite.sim.history import History
 from ferrite.sim.network import Network
 from ferrite.sim.node import Node
 from ferrite.sim.options import Options
+from ferrite.sim.recording import Recording
+from ferrite.sim.tape import Tape
 from ferrite.sim.timeline import Timeline
 from ferrite.sim.trace import Trace
 from ferrite.sim.violation import Violation
@@ -37,21 +42,43 @@ class Result:
     violation: Violation | None
     simulated_us: int
     events: int
+    """Of the timeline: arrivals, timers, ends of disk operations."""
     steps: int
+    """Calls of `Replica.step`."""
+    core_events: int
+    """Facts that replicas were told."""
     counters: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, int] = field(default_factory=dict)
+    """Coverage: how often each mark was reached, zeros included, and each kind of fault struck."""
+    faults: int = 0
     operations_ok: int = 0
     operations: int = 0
+    checkpoints: list[str] = field(default_factory=list)
+    """The digest after each chunk of the trace: where two runs part."""
 
 
 class Cluster:
     """One run. Use `run` for everything, or the single helpers for a story of your own."""
 
     def __init__(
-        self, seed: int, options: Options | None = None, *, replica_class: type[Replica] = Replica
+        self,
+        seed: int,
+        options: Options | None = None,
+        *,
+        replica_class: type[Replica] = Replica,
+        tape: Tape | None = None,
+        without: Collection[str] = (),
+        recording: Recording | None = None,
+        keep_draws: bool = False,
     ) -> None:
-        """Make the nodes; nothing runs yet. Nodes 1 to `nodes` become voters, those after them are spares."""
+        """Make the nodes; nothing runs yet. Nodes 1 to `nodes` become voters, those after them are spares.
+
+        `tape` is played instead of drawing; `without` are ids of faults and operations to leave out.
+        """
         options = options or Options()
-        timeline, dice = Timeline(), Dice(seed)
+        timeline, dice = Timeline(), Dice(seed, tape=tape.draws if tape else None, record=keep_draws)
+        plan = FaultPlan(seed, lambda: timeline.now_us, taped=tape.faults if tape else None, without=without)
+        invariants = Invariants(options.replica, lambda: (timeline.now_us, timeline.events_done))
         self.seed = seed
         self.history = History()
         self.nodes: dict[NodeId, Node] = {}
@@ -61,17 +88,25 @@ class Cluster:
             options=options,
             timeline=timeline,
             dice=dice,
-            trace=Trace(options.trace_lines),
-            network=Network(timeline, dice, options.network, self._deliver),
-            invariants=Invariants(options.replica, lambda: (timeline.now_us, timeline.events_done)),
+            plan=plan,
+            trace=Trace(options.trace_lines, chunk=options.trace_chunk),
+            network=Network(timeline, dice, plan, options.network, self._deliver, recording),
+            invariants=invariants,
             node_down=self._node_down,
             replica_class=replica_class,
+            recording=recording,
         )
+        plan.on_strike = self.world.struck
+        if recording is not None:
+            invariants.checks.committed = self._committed
         for number in range(1, options.nodes + options.spares + 1):
             node_id = NodeId(number)
             instance = dice.stream("instance", number).bits(128).to_bytes(16, "big")
             self.nodes[node_id] = Node(node_id, instance, self.world)
+        self._instances = {node.node_id: node.instance for node in self.nodes.values()}
         self.nemesis = Nemesis(self)
+        self._endings: dict[int, tuple[Callable[..., None], tuple[Any, ...]]] = {}
+        self._endings_made = 0
 
     # ------------------------------------------------------------------------------------------------ building
 
@@ -81,9 +116,9 @@ class Cluster:
         return self.world.timeline.now_us
 
     def member(self, node_id: NodeId, *, moved: bool = False) -> Member:
-        """Return the member entry of a node."""
+        """Return the member entry of a node, with the data directory that it began with."""
         where = f"node{node_id}.sim:{7000 + moved}"
-        return Member(node_id=node_id, instance=self.nodes[node_id].instance, peer_addr=where)
+        return Member(node_id=node_id, instance=self._instances[node_id], peer_addr=where)
 
     def start(self) -> None:
         """Start every process, and initialize the cluster at node 1."""
@@ -101,37 +136,31 @@ class Cluster:
         # An operator asks again until the node belongs to the cluster: a crash may come before that is durable.
         first = self.nodes[NodeId(1)]
         status = first.status()
-        if status is None or status.cluster_id == NO_CLUSTER:
+        if (status is None or status.cluster_id == NO_CLUSTER) and not first.may_refuse:
             first.bootstrap(self.cluster_id, membership, answered)
             self.world.timeline.after(BOOTSTRAP_AGAIN_US, self._bootstrap)
 
     def start_clients(self) -> None:
         """Let the clients loose."""
-        options = self.world.options.clients
-        for number in range(options.clients):
-            client = Client(
-                f"client{number}",
-                options,
-                self.nodes,
-                self.world.timeline,
-                self.history,
-                self.world.dice.stream("client", number),
-            )
+        for number in range(self.world.options.clients.clients):
+            client = Client(number, self.nodes, self.world, self.history)
             self.clients.append(client)
             client.start()
 
-    def _deliver(self, source: NodeId, target: NodeId, frame: bytes) -> None:
+    def _deliver(self, source: NodeId, target: NodeId, frame: bytes, send_row: int) -> None:
         node = self.nodes.get(target)
         if node is not None:
-            node.frame_arrived(frame)
+            node.frame_arrived(frame, send_row)
+
+    def _committed(self, node: NodeId, first: int, last: int, term: int) -> None:
+        self.world.row("commit", node=node, first=first, last=last, term=term)
 
     def _node_down(self, node_id: NodeId) -> None:
+        network = self.world.options.network
         dice = self.world.dice.stream("unreachable", node_id)
         for other in self.nodes.values():
-            if other.node_id != node_id and dice.chance(self.world.options.network.unreachable_ppm):
-                other.peer_unreachable(
-                    node_id, 1 + dice.exponential(self.world.options.network.delay_mean_us)
-                )
+            if other.node_id != node_id and dice.chance(network.unreachable_ppm):
+                other.peer_unreachable(node_id, 1 + dice.exponential(network.delay_mean_us))
         self.nemesis.node_down(self.nodes[node_id])
 
     # ------------------------------------------------------------------------------------------------ looking
@@ -168,34 +197,41 @@ class Cluster:
             self.run_for(poll_us)
         return True
 
-    def heal(self) -> None:
-        """End every fault: links, disks, pauses; start what is down."""
-        self.nemesis.stop()
-        self.world.healed = True
-        network = self.world.network
-        network.heal()
-        network.options = self.world.options.network.healed()
+    def lasts_until(self, until_us: int, end: Callable[..., None], *given: Any) -> None:
+        """A fault goes on until then: `end(*given)` is called at that time, or when everything is healed before."""
+        number = self._endings_made = self._endings_made + 1
+        self._endings[number] = (end, given)
+        self.world.timeline.at(until_us, self._end, number)
+
+    def _end(self, number: int) -> None:
+        ending = self._endings.pop(number, None)
+        if ending is not None:
+            end, given = ending
+            end(*given)
+
+    def end_faults(self) -> None:
+        """No new faults, and those that last end now."""
+        self.world.plan.over = True
+        for number in list(self._endings):
+            self._end(number)
+
+    def heal(self, nodes: Collection[NodeId] | None = None) -> None:
+        """End every fault: links, disks, clocks, pauses; start what is down, of these nodes only when given."""
+        self.end_faults()
+        self.world.network.heal()
         for node in self.nodes.values():
-            node.disk.lose_power_after(None)
-            node.crash_after_actions = None
-            node.disk.sync_error_ppm = node.disk.full_ppm = 0
-            if node.paused:
-                node.resume()
-            if not node.running and not node.held_down:
-                node.start()
+            if nodes is not None and node.node_id not in nodes:
+                continue
+            node.recover_from_faults()
 
     def run(self) -> Result:
         """Boot, safety phase with all faults, heal, liveness phase, final checks. A failed check is in the result."""
-        options = self.world.options
         violation: Violation | None = None
         try:
-            for node in self.nodes.values():
-                node.disk.sync_error_ppm = options.disk.sync_error_ppm
-                node.disk.full_ppm = options.disk.full_ppm
             self.start()
             self.start_clients()
             self.nemesis.start()
-            self.run_for(options.seconds * 1_000_000)
+            self.run_for(self.world.options.seconds * 1_000_000)
             self.converge()
             check_history(self.history, self.world.invariants.ghost)
         except Violation as found:
@@ -203,7 +239,7 @@ class Cluster:
         return self.result(violation)
 
     def converge(self) -> None:
-        """Heal, then insist on progress and on equal states. Raises Violation (L1, L2, L3, F3)."""
+        """Heal, then insist on progress and on equal states. Raises Violation (L1, L2, L3, L8, F3, F4)."""
         from ferrite.sim.checks.liveness import converge  # noqa: PLC0415 - liveness drives a cluster; importing it above would be a circle
 
         converge(self)
@@ -211,7 +247,6 @@ class Cluster:
     def result(self, violation: Violation | None) -> Result:
         """Sum the run up."""
         world = self.world
-        counters = dict(sorted((world.counters + world.network.counters).items()))
         return Result(
             seed=self.seed,
             digest=world.trace.digest(),
@@ -219,9 +254,13 @@ class Cluster:
             simulated_us=self.now_us,
             events=world.timeline.events_done,
             steps=world.invariants.steps,
-            counters=counters,
+            core_events=sum(node.events_told for node in self.nodes.values()),
+            counters=dict(sorted((world.counters + world.network.counters).items())),
+            marks=collect_marks(world, self.nodes.values(), self.history),
+            faults=len(world.plan.struck),
             operations_ok=self.history.count("ok"),
             operations=len(self.history.operations),
+            checkpoints=world.trace.checkpoints,
         )
 
     def trace_lines(self) -> Sequence[str]:

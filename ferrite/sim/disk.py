@@ -7,18 +7,22 @@ may lose its last extensions; names, creations and removals that returned are du
 A killed
 process loses nothing. A failed sync leaves each sector durable or not, and clean in either case (fsyncgate): it will not be
 written
-again. A full disk refuses creations and extensions, possibly after a part. It never loses or changes what a successful sync
-covered.
+again. A full disk refuses creations and extensions, possibly after a part; a read may fail once. It never loses or changes what a
+successful sync covered, but when a fault damages it on purpose (`rot`, `misdirect`, `wipe`, `take_tail`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ferrite.core import NO_NODE, NodeId
 from ferrite.core.disk import DiskError
 from ferrite.sim.dice import Stream
+from ferrite.sim.faults.plan import FaultPlan
+from ferrite.sim.options import DiskOptions
 
 SECTOR_BYTES: Final = 512
 
@@ -44,12 +48,23 @@ def put(image: bytearray, offset: int, data: bytes) -> None:
 
 
 class SimDisk:
-    """One flat directory of one node. `sync_error_ppm` and `full_ppm` may be changed at any time."""
+    """One flat directory of one node. Without a plan it fails only when told to."""
 
-    def __init__(self, dice: Stream) -> None:
-        self.sync_error_ppm = 0
-        self.full_ppm = 0
+    def __init__(
+        self,
+        dice: Stream,
+        plan: FaultPlan | None = None,
+        node_id: NodeId = NO_NODE,
+        options: DiskOptions | None = None,
+    ) -> None:
+        options = options or DiskOptions()
+        plan = plan or FaultPlan(0, lambda: 0)
         self.counters: Counter[str] = Counter()
+        self.stalled_until_us = 0
+        """The device answers no sync before this time."""
+        self._sync_error = plan.site("sync_error", options.sync_error_ppm, node_id)
+        self._full = plan.site("full", options.full_ppm, node_id)
+        self._read_error = plan.site("read_error", options.read_error_ppm, node_id)
         self._files: dict[str, SimFile] = {}
         self._dice = dice
         self._lose_power_after: int | None = None
@@ -74,12 +89,67 @@ class SimDisk:
         self._lose_power_after = None
 
     def take_tail(self, keep_bytes: dict[str, int]) -> None:
-        """Zero synced bytes behind these sizes: amnesia beyond what any crash does. For tests of lost tails."""
+        """Zero synced bytes behind these sizes: amnesia beyond what any crash does."""
         for name, size in keep_bytes.items():
             file = self._files[name]
             file.durable[size:] = bytes(len(file.durable) - size)
             file.volatile = bytearray(file.durable)
             file.pending.clear()
+
+    def rot(self, dice: Stream) -> str:
+        """Flip a bit of something that was written and synced; returns where, "" when nothing was."""
+        name, sector = self._written_sector(dice)
+        if not name:
+            return ""
+        place = dice.between(0, SECTOR_BYTES * 8 - 1)
+        self._change(name, sector, lambda data: _flipped(data, place))
+        return f"{name} sector {sector}"
+
+    def misdirect(self, dice: Stream) -> str:
+        """Write one sector's content over another's, well-formed data at the wrong place; returns where, "" for nowhere."""
+        (name, sector), (other, source) = self._written_sector(dice), self._written_sector(dice)
+        if not name or (name, sector) == (other, source):
+            return ""
+        content = bytes(self._files[other].durable[source * SECTOR_BYTES : (source + 1) * SECTOR_BYTES])
+        changed = self._change(name, sector, lambda _: content)
+        return f"{other} sector {source} over {name} sector {sector}" if changed else ""
+
+    def wipe(self) -> None:
+        """Everything is gone: a new disk."""
+        self._files.clear()
+
+    def swap(self, other: SimDisk) -> None:
+        """Exchange the contents with another disk: two cables were mixed up."""
+        self._files, other._files = other._files, self._files
+
+    def image(self, dice: Stream) -> SimDisk:
+        """Return a copy as a power loss at this moment might leave it."""
+        copy = SimDisk(dice)
+        for name, file in self._files.items():
+            copy._files[name] = SimFile(
+                volatile=bytearray(), durable=bytearray(file.durable), pending=list(file.pending)
+            )
+        copy.power_loss()
+        return copy
+
+    def _written_sector(self, dice: Stream) -> tuple[str, int]:
+        """A synced sector of the log that is not all zeros, named by file and number; ("", 0) when there is none."""
+        found = [
+            (name, start // SECTOR_BYTES)
+            for name, file in sorted(self._files.items())
+            if not file.pending
+            for start in range(0, len(file.durable), SECTOR_BYTES)
+            if any(file.durable[start : start + SECTOR_BYTES])
+        ]
+        return dice.pick(found) if found else ("", 0)
+
+    def _change(self, name: str, sector: int, change: Callable[[bytes], bytes]) -> bool:
+        file, start = self._files[name], sector * SECTOR_BYTES
+        before = bytes(file.durable[start : start + SECTOR_BYTES])
+        after = change(before)
+        file.durable[start : start + len(after)] = after
+        file.volatile[start : start + len(after)] = after
+        return after != before
 
     def _survive(self, file: SimFile, offset: int, data: bytes) -> None:
         fate = self._dice.between(0, 2)
@@ -116,14 +186,16 @@ class SimDisk:
         return len(self._file(name).volatile)
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        """Return what was last written."""
+        """Return what was last written, or fail for this once."""
+        if self._read_error.strikes():
+            raise DiskError(f"reading {name} at {offset}: input/output error of the simulated disk")
         return bytes(self._file(name).volatile[offset : offset + length])
 
     def create(self, name: str, size_bytes: int) -> None:
         """Make a file of zeros, durably."""
         if name in self._files:
             raise DiskError(f"{name} exists already; expected a free name")
-        full = self._dice.chance(self.full_ppm)
+        full = self._full.strikes() is not None
         off = self._changing()
         if full or off:
             if self._dice.chance(500_000):
@@ -153,7 +225,7 @@ class SimDisk:
         self.counters["syncs"] += 1
         if self._changing():
             raise PowerLost
-        if self._dice.chance(self.sync_error_ppm):
+        if self._sync_error.strikes():
             self.counters["sync_errors"] += 1
             for offset, data in file.pending:
                 self._survive(file, offset, data)
@@ -189,3 +261,9 @@ class SimDisk:
         if file is None:
             raise DiskError(f"{name} does not exist")
         return file
+
+
+def _flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Final
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ferrite.core.kv import Delete, KeyValue, Put
+from ferrite.core.kv import Operation as Command
 
 OK: Final = "ok"
 FAIL: Final = "fail"
@@ -14,20 +17,23 @@ INFO: Final = "info"
 """Unknown: it may have happened, or still happen."""
 PENDING: Final = "pending"
 
+READS: Final = ("get", "list")
+"""Kinds of operations that change nothing. The others are "put", "delete" and "batch"."""
+
 
 @dataclass(slots=True)
 class Operation:
-    """One operation of one client. `value` is what was written, or what a get returned (None: the key was absent).
+    """One operation of one client. `command` is what a write asked for; `entries` is what a read returned.
 
-    `floor_revision` is the highest revision acknowledged to anybody when the operation began. `mod_revision` is what a get
-    saw beside the value. Times are simulated microseconds.
+    `floor_revision` is the highest revision acknowledged to anybody when the operation began. Times are simulated microseconds.
     """
 
     number: int
     client: str
     kind: str
     key: bytes
-    value: bytes | None
+    """Empty for a batch and a list."""
+    command: Command | None
     request_id: int
     invoke_us: int
     floor_revision: int
@@ -35,10 +41,22 @@ class Operation:
     outcome: str = PENDING
     complete_us: int = -1
     revision: int = 0
-    mod_revision: int = 0
-    existed: bool | None = None
+    entries: tuple[KeyValue, ...] = ()
+    existed: tuple[bool, ...] = ()
+    """Of a delete or batch: was each key there before?"""
     attempts: int = 0
+    leaders_seen: int = 0
+    """How many terms found a leader while it was under way."""
     detail: str = ""
+    row: int = 0
+    """The row of its invocation in the recording."""
+
+    @property
+    def changes(self) -> tuple[Put | Delete, ...]:
+        """The single changes that a write asked for."""
+        if self.command is None:
+            return ()
+        return (self.command,) if isinstance(self.command, Put | Delete) else self.command.operations
 
 
 class History:
@@ -54,7 +72,7 @@ class History:
         client: str,
         kind: str,
         key: bytes,
-        value: bytes | None,
+        command: Command | None,
         *,
         request_id: int,
         now_us: int,
@@ -66,7 +84,7 @@ class History:
             client=client,
             kind=kind,
             key=key,
-            value=value,
+            command=command,
             request_id=request_id,
             invoke_us=now_us,
             floor_revision=self.acknowledged_revision,
@@ -88,12 +106,45 @@ class History:
         return sum(1 for operation in self.operations if operation.outcome == outcome)
 
 
-def to_json_lines(operations: Iterable[Operation]) -> str:
-    """Return one JSON object per line; bytes as hex."""
-    rows = []
+def to_json_lines(operations: Iterable[Operation], keys: Iterable[bytes]) -> str:
+    """Return the history as `ferrite-sim check --model ferrite` reads it: one line per begin and end, in real-time order.
+
+    A batch becomes one write per key and a list one read per key (`keys` are all there are), each by a process of its own: for
+    one key at a time that is what they are. Reads that may be stale are left out.
+    """
+    names = sorted(keys)
+    lines: list[tuple[int, int, dict[str, Any]]] = []
     for operation in operations:
-        row = asdict(operation)
-        row["key"] = operation.key.hex()
-        row["value"] = None if operation.value is None else operation.value.hex()
-        rows.append(json.dumps(row, sort_keys=True))
-    return "\n".join(rows) + ("\n" if rows else "")
+        for place, (begin, end) in enumerate(_parts(operation, names)):
+            who = {"process": operation.number * 1000 + place, "client": operation.client}
+            lines.append((operation.invoke_us, 2 * operation.number, {**who, "type": "invoke", **begin}))
+            if operation.outcome != PENDING:
+                ended = {**who, "type": operation.outcome, **begin, **end}
+                lines.append((operation.complete_us, 2 * operation.number + 1, ended))
+    # Of two things at one moment, an end comes after a begin: they may have overlapped.
+    lines.sort(key=lambda line: (line[0], line[2]["type"] != "invoke", line[1]))
+    return "".join(json.dumps({"time_us": at, **row}, sort_keys=True) + "\n" for at, _, row in lines)
+
+
+def _parts(operation: Operation, keys: list[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(what its begin says, what its end adds) for each key."""
+    ok = operation.outcome == OK
+    end: dict[str, Any] = {"revision": operation.revision} if ok else {}
+    if operation.kind in READS:
+        if not operation.linearizable:
+            return
+        found = {entry.key: entry for entry in operation.entries}
+        for key in keys if operation.kind == "list" else [operation.key]:
+            entry = found.get(key)
+            seen = {
+                "value": entry and entry.value.decode(),
+                "mod_revision": entry.mod_revision if entry else 0,
+            }
+            yield {"f": "get", "key": key.decode(), "value": None}, {**end, **(seen if ok else {})}
+        return
+    for place, change in enumerate(operation.changes):
+        existed = {"existed": operation.existed[place]} if ok and place < len(operation.existed) else {}
+        if isinstance(change, Put):
+            yield {"f": "put", "key": change.key.decode(), "value": change.value.decode()}, end
+        else:
+            yield {"f": "delete", "key": change.key.decode(), "value": None}, {**end, **existed}

@@ -6,7 +6,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ferrite.core import Identity, Index, RecoveredLog, actions, events
-from ferrite.core.disk import DiskError, LogCorrupt, LogOptions, LogStore
+from ferrite.core.disk import DiskError, LogCorrupt, LogOptions, LogStore, check_log
+from ferrite.sim.checks.recovery import image_problem
+from ferrite.sim.dice import seeded
 from ferrite.sim.disk import PowerLost
 from ferrite.sim.world import World
 
@@ -29,6 +31,10 @@ class LogThread:
         self._node = node
         self._log = log
         self._queue: deque[Order] = deque()
+        self._rows: deque[int] = deque()
+        """The step that ordered each job, when a recording is made."""
+        self._sync = world.dice.stream("sync", node.node_id)
+        self._upkeep_dice = world.dice.stream("upkeep", node.node_id)
         self._syncing = False
         self._failed = False
 
@@ -41,6 +47,7 @@ class LogThread:
     def order(self, order: Order) -> None:
         """Queue a job. All kinds are done in the order given: a load reads what stood there when it was ordered."""
         self._queue.append(order)
+        self._rows.append(self._node.step_row)
         if not self._syncing:
             self._begin()
 
@@ -49,25 +56,27 @@ class LogThread:
         while self._queue and self.alive and not self._failed:
             match self._queue[0]:
                 case actions.Persist():
-                    self._write(self._take_persists())
+                    self._write(*self._take_persists())
                     return
                 case actions.LoadEntries() as order:
-                    self._load(order)
+                    self._load(order, self._rows[0])
                 case actions.DiscardLog(first_index=first_index):
                     self._discard(first_index)
             if self._queue:
                 self._queue.popleft()
+                self._rows.popleft()
 
-    def _take_persists(self) -> list[actions.Persist]:
+    def _take_persists(self) -> tuple[list[actions.Persist], list[int]]:
         batch: list[actions.Persist] = []
+        rows: list[int] = []
         while self._queue and isinstance(self._queue[0], actions.Persist):
             batch.append(self._queue[0])
+            rows.append(self._rows.popleft())
             self._queue.popleft()
-        return batch
+        return batch, rows
 
-    def _write(self, batch: list[actions.Persist]) -> None:
+    def _write(self, batch: list[actions.Persist], rows: list[int]) -> None:
         world, node = self._world, self._node
-        dice = world.dice.stream("sync", node.node_id)
         last = batch[-1].write_seq
         self._syncing = True
         for order in batch:
@@ -81,9 +90,10 @@ class LogThread:
             self._fail(last, error)
             return
         disk = world.options.disk
-        world.timeline.after(disk.sync_min_us + dice.exponential(disk.sync_mean_us), lambda: self._end(last))
+        at_us = world.timeline.now_us + disk.sync_min_us + self._sync.exponential(disk.sync_mean_us)
+        world.timeline.at(max(at_us, node.disk.stalled_until_us), self._end, last, rows)
 
-    def _end(self, write_seq: int) -> None:
+    def _end(self, write_seq: int, rows: list[int]) -> None:
         if not self.alive:
             return
         world, node = self._world, self._node
@@ -98,12 +108,15 @@ class LogThread:
             self._fail(write_seq, error)
             return
         self._syncing = False
-        node.report(events.Persisted(write_seq=write_seq))
+        row = 0
+        if world.recording is not None:
+            row = world.row("disk", node=node.node_id, cause=rows, text=f"write {write_seq} is durable")
+        node.report(events.Persisted(write_seq=write_seq), row)
         self._begin()
 
     def _upkeep(self) -> None:
         """What the real log thread does when it has nothing better to do: the durable mark, and the next segment's zeros."""
-        dice = self._world.dice.stream("upkeep", self._node.node_id)
+        dice = self._upkeep_dice
         status = self._node.status()
         if status is not None and dice.chance(200_000):
             self._log.update_mark(status.commit_index)
@@ -117,7 +130,7 @@ class LogThread:
             events.PersistFailed(write_seq=write_seq, disk_full=error.disk_full, detail=error.detail)
         )
 
-    def _load(self, order: actions.LoadEntries) -> None:
+    def _load(self, order: actions.LoadEntries, row: int) -> None:
         world, node = self._world, self._node
         try:
             entries = self._log.load(order.first_index, order.end_index, order.bytes_max)
@@ -127,7 +140,29 @@ class LogThread:
             return
         loaded = events.EntriesLoaded(first_index=order.first_index, entries=tuple(entries))
         delay_us = 1 + world.dice.stream("load", node.node_id).exponential(world.options.disk.load_mean_us)
-        world.timeline.after(delay_us, lambda: node.report(loaded) if self.alive else None)
+        world.timeline.after(delay_us, self._loaded, loaded, row)
+
+    def _loaded(self, loaded: events.EntriesLoaded, order_row: int) -> None:
+        if self.alive:
+            text = f"{len(loaded.entries)} entries from {loaded.first_index} were read"
+            row = self._world.row("disk", node=self._node.node_id, cause=[order_row], text=text)
+            self._node.report(loaded, row)
+
+    def check_image(self) -> None:
+        """F5: what a power loss at this moment would leave is recovered to what it must be. Raises Violation."""
+        world, node = self._world, self._node
+        image = node.disk.image(seeded(world.dice.seed, "image", node.node_id, world.timeline.now_us))
+        identity = Identity(node_id=node.node_id, instance=node.instance, boot=node.boot + 1)
+        try:
+            problem = image_problem(
+                world.invariants.ghost.disk(node.node_id), check_log(image, identity)[0], identity
+            )
+        except LogCorrupt as error:
+            problem = None if node.may_refuse else str(error)
+        if problem:
+            raise world.violation(
+                "F5", "Every image that a crash may leave is recovered to at least what was durable.", problem
+            )
 
     def _discard(self, first_index: Index) -> None:
         try:

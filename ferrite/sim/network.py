@@ -1,4 +1,4 @@
-"""The network: every directed link delays, loses, duplicates, replays, reorders and damages frames of its own dice.
+"""The network: every directed link delays, loses, duplicates, replays, reorders, holds back and damages frames of its own dice.
 
 A frame is bytes on their way to a node id. It survives the sender's crash, and reaches whichever incarnation runs at that id
 when it arrives.
@@ -13,117 +13,203 @@ from typing import Final
 
 from ferrite.core import NodeId
 from ferrite.sim.dice import Dice, Stream
+from ferrite.sim.faults.plan import FaultPlan
 from ferrite.sim.options import NetworkOptions
+from ferrite.sim.recording import Recording
 from ferrite.sim.timeline import Timeline
 
 REPLAY_FRAMES_MAX: Final = 32
 """Old frames kept per link for replay: enough to reach back over several terms."""
 FLIPPED_BITS_MAX: Final = 32
 
-Deliver = Callable[[NodeId, NodeId, bytes], None]
+Deliver = Callable[[NodeId, NodeId, bytes, int], None]
+Ends = tuple[NodeId, NodeId]
+
+
+class Link:
+    """One directed link. `blocks` and `holds` are counted, so that overlapping partitions and clogs end independently."""
+
+    __slots__ = (
+        "blocks",
+        "delay",
+        "duplicate",
+        "extra_us",
+        "flip",
+        "held",
+        "holds",
+        "loss",
+        "old",
+        "replay",
+        "slow",
+        "under_way",
+    )
+
+    def __init__(self, ends: Ends, options: NetworkOptions, plan: FaultPlan, dice: Dice) -> None:
+        self.delay = dice.stream("delay", *ends)
+        self.loss = plan.site("loss", options.loss_ppm, *ends)
+        self.slow = plan.site("slow", options.slow_ppm, *ends)
+        self.flip = plan.site("flip", options.flip_ppm, *ends)
+        self.duplicate = plan.site("duplicate", options.duplicate_ppm, *ends)
+        self.replay = plan.site("replay", options.replay_ppm, *ends)
+        self.old: deque[tuple[bytes, int]] = deque(maxlen=REPLAY_FRAMES_MAX)
+        self.extra_us = 0
+        self.blocks = 0
+        self.holds = 0
+        self.held: list[tuple[bytes, int]] = []
+        self.under_way: list[int] = []
+        """Tickets of the frames under way, when the link has a capacity."""
 
 
 class Network:
-    """Carries frames. `deliver(source, target, frame)` is called when one arrives."""
+    """Carries frames. `deliver(source, target, frame, send_row)` is called when one arrives."""
 
-    def __init__(self, timeline: Timeline, dice: Dice, options: NetworkOptions, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        dice: Dice,
+        plan: FaultPlan,
+        options: NetworkOptions,
+        deliver: Deliver,
+        recording: Recording | None = None,
+    ) -> None:
         self.options = options
         self.counters: Counter[str] = Counter()
         self._timeline = timeline
         self._dice = dice
+        self._plan = plan
         self._deliver = deliver
-        self._blocked: dict[tuple[NodeId, NodeId], int] = {}
-        self._old: dict[tuple[NodeId, NodeId], deque[bytes]] = {}
+        self._recording = recording
+        self._links: dict[Ends, Link] = {}
+        self._tickets = 0
 
-    def send(self, source: NodeId, target: NodeId, frame: bytes) -> None:
+    def link(self, source: NodeId, target: NodeId) -> Link:
+        """The link from one node to another."""
+        found = self._links.get((source, target))
+        if found is None:
+            found = self._links[source, target] = Link((source, target), self.options, self._plan, self._dice)
+        return found
+
+    def send(self, source: NodeId, target: NodeId, frame: bytes, send_row: int = 0) -> None:
         """Put a frame on its way, or lose it."""
-        dice = self._dice.stream("net", source, target)
+        link = self.link(source, target)
         self.counters["sent"] += 1
-        self._transmit(source, target, frame, dice)
-        if dice.chance(self.options.duplicate_ppm):
+        self._transmit(source, target, link, frame, send_row)
+        if link.duplicate.strikes():
             self.counters["duplicated"] += 1
-            self._transmit(source, target, frame, dice)
+            self._transmit(source, target, link, frame, send_row)
         if self.options.replay_ppm:
-            old = self._old.setdefault((source, target), deque(maxlen=REPLAY_FRAMES_MAX))
-            if old and dice.chance(self.options.replay_ppm):
+            if link.old and (fault := link.replay.strikes()):
                 self.counters["replayed"] += 1
-                self._transmit(source, target, dice.pick(old), dice)
-            old.append(frame)
+                self._transmit(source, target, link, *fault.stream().pick(link.old))
+            link.old.append((frame, send_row))
 
-    def _transmit(self, source: NodeId, target: NodeId, frame: bytes, dice: Stream) -> None:
+    def _transmit(self, source: NodeId, target: NodeId, link: Link, frame: bytes, send_row: int) -> None:
         options = self.options
-        delay_us = options.delay_min_us + dice.exponential(options.delay_mean_us)
-        if dice.chance(options.loss_ppm) or self.is_blocked(source, target):
-            self.counters["lost"] += 1
+        delay_us = options.delay_min_us + link.delay.exponential(options.delay_mean_us) + link.extra_us
+        if link.blocks:
+            self._lost(send_row, "partition")
             return
-        if dice.chance(options.slow_ppm):
-            delay_us += dice.exponential(options.slow_mean_us)
-        if dice.chance(options.flip_ppm):
+        if link.loss.strikes():
+            self._lost(send_row, "loss")
+            return
+        if fault := link.slow.strikes():
+            delay_us += fault.stream().exponential(options.slow_mean_us)
+        if fault := link.flip.strikes():
             self.counters["damaged"] += 1
-            frame = flip_bits(frame, dice)
-        self._timeline.after(delay_us, lambda: self._arrive(source, target, frame))
+            frame = damaged(frame, fault.stream())
+        ticket = 0
+        if options.queue_frames_max and not self._plan.over:
+            ticket = self._queue(link, send_row)
+        self._timeline.after(delay_us, self._arrive, source, target, link, frame, send_row, ticket)
 
-    def _arrive(self, source: NodeId, target: NodeId, frame: bytes) -> None:
-        if self.is_blocked(source, target):
-            self.counters["lost"] += 1
-            return
-        self._deliver(source, target, frame)
+    def _queue(self, link: Link, send_row: int) -> int:
+        """A full queue drops any one of its frames, not always the newest."""
+        self._tickets += 1
+        link.under_way.append(self._tickets)
+        if len(link.under_way) > self.options.queue_frames_max:
+            link.under_way.remove(link.delay.pick(link.under_way))
+            self._lost(send_row, "overflow")
+        return self._tickets
 
-    # Partitions. Blocks are counted, so that overlapping partitions heal independently.
+    def _arrive(
+        self, source: NodeId, target: NodeId, link: Link, frame: bytes, send_row: int, ticket: int
+    ) -> None:
+        if ticket:
+            if ticket not in link.under_way:
+                return
+            link.under_way.remove(ticket)
+        if link.blocks:
+            self._lost(send_row, "partition")
+        elif link.holds:
+            link.held.append((frame, send_row))
+        else:
+            self._deliver(source, target, frame, send_row)
+
+    def _lost(self, send_row: int, why: str) -> None:
+        self.counters["lost"] += 1
+        if self._recording is not None:
+            self._recording.add("lost", self._timeline.now_us, send=send_row, why=why)
+
+    # Partitions cut links, clogs hold frames back and let them all go at once.
 
     def is_blocked(self, source: NodeId, target: NodeId) -> bool:
         """Does this link lose everything at the moment?"""
-        return self._blocked.get((source, target), 0) > 0
+        return self.link(source, target).blocks > 0
 
-    def block(self, links: Iterable[tuple[NodeId, NodeId]]) -> None:
+    def block(self, links: Iterable[Ends]) -> None:
         """Cut these directed links, also for frames under way."""
-        for link in links:
-            self._blocked[link] = self._blocked.get(link, 0) + 1
+        for ends in links:
+            self.link(*ends).blocks += 1
 
-    def unblock(self, links: Iterable[tuple[NodeId, NodeId]]) -> None:
+    def unblock(self, links: Iterable[Ends]) -> None:
         """Take one block of each of these links away."""
-        for link in links:
-            self._blocked[link] = max(0, self._blocked.get(link, 0) - 1)
+        for ends in links:
+            link = self.link(*ends)
+            link.blocks = max(0, link.blocks - 1)
+
+    def hold(self, ends: Ends) -> None:
+        """Let nothing arrive over this link until it is released."""
+        self.link(*ends).holds += 1
+
+    def release(self, ends: Ends) -> None:
+        """Take one hold away; with the last, all that was held arrives in a burst."""
+        link = self.link(*ends)
+        link.holds = max(0, link.holds - 1)
+        if link.holds:
+            return
+        held, link.held = link.held, []
+        for frame, send_row in held:
+            self._timeline.after(0, self._deliver, *ends, frame, send_row)
 
     def heal(self) -> None:
-        """Take all blocks away."""
-        self._blocked.clear()
+        """Take all blocks, holds and slowness away."""
+        for ends, link in self._links.items():
+            link.blocks = link.extra_us = 0
+            link.holds = min(link.holds, 1)
+            if link.holds:
+                self.release(ends)
 
 
-def flip_bits(frame: bytes, dice: Stream) -> bytes:
-    """Return the frame with 1 to 32 bits flipped, mostly few (a power law), never the frame as it was."""
-    damaged = bytearray(frame)
+def damaged(frame: bytes, dice: Stream) -> bytes:
+    """Return the frame cut short, or with 1 to 32 bits flipped, mostly few (a power law); never the frame as it was."""
+    if dice.chance(150_000):
+        return frame[: dice.between(0, len(frame) - 1)]
+    changed = bytearray(frame)
     count = min(FLIPPED_BITS_MAX, 1 + dice.exponential(2))
     for place in {dice.between(0, len(frame) * 8 - 1) for _ in range(count)}:
-        damaged[place // 8] ^= 1 << place % 8
-    return bytes(damaged)
+        changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
 
 
-def links_between(
-    left: Sequence[NodeId], right: Sequence[NodeId], *, both_ways: bool = True
-) -> list[tuple[NodeId, NodeId]]:
+def links_between(left: Sequence[NodeId], right: Sequence[NodeId], *, both_ways: bool = True) -> list[Ends]:
     """Return the directed links from left to right, and back when asked."""
     there = [(a, b) for a in left for b in right if a != b]
     return there + [(b, a) for a, b in there] if both_ways else there
 
 
-def random_partition(nodes: Sequence[NodeId], leader: NodeId, dice: Stream) -> list[tuple[NodeId, NodeId]]:
-    """Return the links that one partition cuts: halves, one node, the leader alone, one way only, or a ring of majorities."""
-    kind = dice.pick(("split", "split", "single", "leader", "one-way", "ring"))
-    if kind == "leader" and leader in nodes:
-        return links_between([leader], nodes, both_ways=dice.chance(700_000))
-    if kind == "single":
-        return links_between([dice.pick(nodes)], nodes)
-    if kind == "ring":
-        # Every node sees its neighbours only, no two see the same majority.
-        order = dice.shuffled(nodes)
-        near = {frozenset((order[i], order[i - 1])) for i in range(len(order))}
-        return [
-            link
-            for a, b in combinations(order, 2)
-            if frozenset((a, b)) not in near
-            for link in ((a, b), (b, a))
-        ]
-    left = dice.subset(nodes, dice.between(1, max(1, len(nodes) - 1)))
-    right = [node for node in nodes if node not in left]
-    return links_between(left, right, both_ways=kind != "one-way")
+def links_but(nodes: Sequence[NodeId], kept: Iterable[tuple[NodeId, NodeId]]) -> list[Ends]:
+    """Return the directed links between nodes that are not among these undirected pairs."""
+    near = {frozenset(pair) for pair in kept}
+    return [
+        link for a, b in combinations(nodes, 2) if frozenset((a, b)) not in near for link in ((a, b), (b, a))
+    ]

@@ -20,6 +20,7 @@ from ferrite.core import (
     NodeId,
     Recovered,
     Replica,
+    ReplicaConfig,
     ReplicaStatus,
     RequestId,
     StopCode,
@@ -32,11 +33,15 @@ from ferrite.core import (
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity
 from ferrite.core.kv import Operation, Query, Session, encode_command
 from ferrite.sim.answers import Abandoned, Callback, Refused, Replied
+from ferrite.sim.clock import Clock
+from ferrite.sim.dice import PPM
 from ferrite.sim.disk import PowerLost, SimDisk
 from ferrite.sim.log_thread import LogThread
+from ferrite.sim.reconfigure import reconfigured
 from ferrite.sim.state_thread import StateThread
 from ferrite.sim.store import SimStore
-from ferrite.sim.summary import summary
+from ferrite.sim.summary import state_of, summary, text_of
+from ferrite.sim.violation import Violation
 from ferrite.sim.world import World
 
 STEPS_AT_ONCE_MAX: Final = 10_000
@@ -53,6 +58,15 @@ class Waiting:
     query: Query | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class Doom:
+    """A crash that strikes inside a coming step: after so many actions, or before the next action of a kind."""
+
+    after_actions: int = 0
+    before: str = ""
+    power_loss: bool = True
+
+
 class Node:
     """Everything of one node that survives a restart, and the incarnation that runs at the moment, if any."""
 
@@ -60,27 +74,41 @@ class Node:
         self.node_id = node_id
         self.instance = instance
         self.boot = 0
-        self.disk = SimDisk(world.dice.stream("disk", node_id))
+        self.disk = SimDisk(world.dice.stream("disk", node_id), world.plan, node_id, world.options.disk)
         self.store = SimStore()
         self.replica: Replica | None = None
         self.paused = False
         self.held_down = False
-        """A test keeps this node from being started again."""
+        """A test or a fault keeps this node from being started again."""
         self.stop_code: StopCode | None = None
         self.may_refuse = False
-        """A test damaged this node on purpose: stopping with corruption or identity is right."""
+        """This node was damaged on purpose: stopping with corruption or identity is right."""
         self.restart_pending = False
-        self.crash_after_actions: int | None = None
-        self.power_loss_next = True
+        self.doom: Doom | None = None
+        self.event_cost_us = 0
+        """A slow processor: every event costs so much."""
+        self.clock = Clock(0, 0)
+        self.events_told = 0
+        """Facts that replicas of this node were told."""
+        self.dropped_messages = 0
+        """Messages that replicas of this node dropped for what their header said."""
+        self.step_row = 0
+        """The row of the step at hand, when a recording is made."""
         self._world = world
         self._dice = world.dice.stream("node", node_id)
+        self._late_timer = world.plan.site("late_timer", world.options.faults.late_timer_ppm, node_id)
+        self._reconfigure = world.plan.site("reconfigure", world.options.faults.reconfigure_ppm, node_id)
         self._inbox: deque[events.Event] = deque()
+        self._causes: deque[int] = deque()
+        """With a recording: the row that brought about each event of the inbox."""
         self._outbox: dict[NodeId, list[messages.Message]] = {}
         self._waiting: dict[RequestId, Waiting] = {}
         self._next_request = 1
-        self._clock_base_us = 0
         self._wake_at_us = -1
+        self._busy_until_us = 0
         self._steps_at_us = (0, 0)
+        self._steps_since_deep = 0
+        self._shown: dict[str, object] = {}
         self._log: LogThread | None = None
         self._state: StateThread | None = None
 
@@ -93,8 +121,8 @@ class Node:
 
     @property
     def local_us(self) -> int:
-        """The node's monotonic clock; it begins anywhere at each boot. The seam for drift."""
-        return self._clock_base_us + self._world.timeline.now_us
+        """The node's monotonic clock; it begins anywhere at each boot."""
+        return self.clock.read(self._world.timeline.now_us)
 
     def status(self) -> ReplicaStatus | None:
         """What the replica says of itself; None when the node is down."""
@@ -106,8 +134,9 @@ class Node:
         self.boot += 1
         self.stop_code = None
         self.restart_pending = False
-        self._clock_base_us = self._dice.between(0, 1 << 40)
+        self.clock = Clock(self._dice.between(0, 1 << 40), world.timeline.now_us, self.clock.rate_ppm)
         self._wake_at_us = -1
+        self._shown = {}
         identity = Identity(node_id=self.node_id, instance=self.instance, boot=self.boot)
         try:
             self._log, recovered_log = LogThread.open(world, self, identity)
@@ -123,24 +152,40 @@ class Node:
         self._state = StateThread(world, self, identity)
         recovered = Recovered(identity=identity, log=recovered_log, state=self._state.recovered_state())
         world.invariants.booted(self.node_id, recovered)
-        world.note(self.node_id, "boot", self.boot, recovered_log.last_index, recovered.state.applied_index)
-        config = replace(world.options.replica, seed=self._dice.bits(32))
-        self.replica = self._guarded(lambda: world.replica_class(config, recovered, self.local_us))
+        last, applied = recovered_log.last_index, recovered.state.applied_index
+        world.note(self.node_id, "boot", self.boot, last, applied)
+        term = recovered_log.hard_state.term
+        world.row("boot", node=self.node_id, boot=self.boot, last=last, applied=applied, term=term)
+        self.replica = self._guarded(lambda: world.replica_class(self._config(), recovered, self.local_us))
         world.invariants.stepped(self.node_id, self.replica.status(), [])
         self._arm()
 
-    def crash(self, *, power_loss: bool) -> None:
+    def _config(self) -> ReplicaConfig:
+        world = self._world
+        config = replace(
+            world.options.replica, seed=0 if world.options.faults.equal_jitter else self._dice.bits(32)
+        )
+        fault = self._reconfigure.strikes()
+        return reconfigured(config, fault.stream()) if fault else config
+
+    def crash(self, *, power_loss: bool, why: str = "") -> None:
         """The process ends here and now. With a power loss un-synced writes are at stake."""
         world = self._world
         world.note(self.node_id, "crash", power_loss)
+        status = self.status()
+        if status is not None:
+            self.dropped_messages += status.counters.get("messages_dropped_identity", 0)
+        world.row("down", node=self.node_id, why=why or ("power loss" if power_loss else "killed"))
         self.replica = None
         self.paused = False
-        self.crash_after_actions = None
+        self.doom = None
+        self._busy_until_us = 0
         for thread in (self._log, self._state):
             if thread is not None:
                 thread.alive = False
         self._log = self._state = None
         self._inbox.clear()
+        self._causes.clear()
         self._outbox.clear()
         self._waiting.clear()
         if power_loss:
@@ -153,12 +198,45 @@ class Node:
     def pause(self) -> None:
         """Freeze: nothing is handled until `resume`, everything queues up."""
         self.paused = True
+        self._world.row("paused", node=self.node_id)
 
     def resume(self) -> None:
         """Thaw, with all timers and packets queued."""
+        if self.paused:
+            self._world.row("resumed", node=self.node_id)
         self.paused = False
         if self.running:
             self._wake_soon()
+
+    def lose_state(self) -> None:
+        """The state store turns out to be damaged, at its next use."""
+        if self._state is not None:
+            self._state.fail(corrupt=True)
+
+    def recover_from_faults(self) -> None:
+        """Whatever a fault did to this node ends: it runs, as far as it can."""
+        self.disk.lose_power_after(None)
+        self.disk.stalled_until_us = 0
+        self.doom = None
+        self.event_cost_us = 0
+        self.clock.set_rate(self._world.timeline.now_us, PPM)
+        if self.paused:
+            self.resume()
+        if not self.running and not self.held_down and not self.refused:
+            self.start()
+        else:
+            self.clock_changed()
+
+    @property
+    def refused(self) -> bool:
+        """It stopped for good: its disk is damaged, or not its own."""
+        return self.may_refuse and self.stop_code in (StopCode.CORRUPTION, StopCode.IDENTITY)
+
+    def clock_changed(self) -> None:
+        """The clock has another rate, or jumped: the timer is set anew."""
+        self._wake_at_us = -1
+        if self.running:
+            self._arm()
 
     def check_state_hash(self) -> None:
         """Compare the state with everybody else's at the same applied index. Raises Violation S16."""
@@ -179,13 +257,28 @@ class Node:
         deadline_us = self.local_us + timeout_us
         self.report(events.ProposalReceived(request=request, command=command, deadline_us=deadline_us))
 
-    def read(self, query: Query, consistency: Consistency, timeout_us: int, callback: Callback) -> None:
+    def read(
+        self,
+        query: Query,
+        consistency: Consistency,
+        timeout_us: int,
+        callback: Callback,
+        *,
+        max_staleness_us: int = 0,
+    ) -> None:
         """A client's read arrives."""
         if not self.running:
             return
         request = self._new_request(Waiting(callback=callback, query=query))
         deadline_us = self.local_us + timeout_us
-        self.report(events.ReadRequested(request=request, deadline_us=deadline_us, consistency=consistency))
+        self.report(
+            events.ReadRequested(
+                request=request,
+                deadline_us=deadline_us,
+                consistency=consistency,
+                max_staleness_us=max_staleness_us,
+            )
+        )
 
     def change_membership(self, change: Change, timeout_us: int, callback: Callback) -> None:
         """An operator's membership change arrives."""
@@ -230,91 +323,155 @@ class Node:
 
     def peer_unreachable(self, peer: NodeId, delay_us: int) -> None:
         """The transport will notice a little later that it lost the connection to this peer."""
-        boot = self.boot
+        self._world.timeline.after(delay_us, self._notice_unreachable, self.boot, peer)
 
-        def notice() -> None:
-            if self.running and boot == self.boot:
-                self.report(events.PeerUnreachable(peer=peer))
+    def _notice_unreachable(self, boot: int, peer: NodeId) -> None:
+        if self.running and boot == self.boot:
+            self.report(events.PeerUnreachable(peer=peer))
 
-        self._world.timeline.after(delay_us, notice)
-
-    def frame_arrived(self, frame: bytes) -> None:
+    def frame_arrived(self, frame: bytes, send_row: int = 0) -> None:
         """Decode a frame and queue its messages; a damaged one is dropped and counted."""
-        if not self.running:
+        world = self._world
+        if self.replica is None:
+            if world.recording is not None:
+                world.row("lost", send=send_row, why="down")
             return
         try:
             header, batch = decode_frame(frame)
         except FrameError:
-            self._world.counters["frames_damaged"] += 1
+            world.counters["frames_damaged"] += 1
+            world.row("arrive", send=send_row, node=self.node_id, damaged=True)
             return
+        row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
         for message in batch:
-            self.report(events.MessageReceived(header=header, message=message))
+            self.report(events.MessageReceived(header=header, message=message), row)
 
-    def report(self, event: events.Event) -> None:
-        """Queue a fact for the replica."""
+    def report(self, event: events.Event, cause: int = 0) -> None:
+        """Queue a fact for the replica. `cause` is the row that brought it about."""
         self._inbox.append(event)
+        if self._world.recording is not None:
+            self._causes.append(cause)
         if len(self._inbox) == 1 and not self.paused:
             self._wake_soon()
 
     def _wake_soon(self) -> None:
-        boot = self.boot
-        self._world.timeline.after(0, lambda: self._wake(boot))
+        self._world.timeline.after(0, self._wake, self.boot)
 
     def _arm(self) -> None:
         """Wake at the replica's deadline, unless a wake is due before."""
         assert self.replica is not None, "only a running node waits for a deadline"
-        at_us = max(self._world.timeline.now_us, self.replica.deadline_us - self._clock_base_us)
+        at_us = max(self._world.timeline.now_us, self.clock.when(self.replica.deadline_us))
         if self._wake_at_us < 0 or at_us < self._wake_at_us:
             self._wake_at_us = at_us
-            boot = self.boot
-            self._world.timeline.at(at_us, lambda: self._timer(boot, at_us))
+            self._world.timeline.at(at_us, self._timer, self.boot, at_us)
 
     def _timer(self, boot: int, at_us: int) -> None:
-        if boot == self.boot and self.running and at_us == self._wake_at_us:
+        if boot != self.boot or self.replica is None or at_us != self._wake_at_us:
+            return
+        self._wake_at_us = -1
+        if fault := self._late_timer.strikes():
+            late_us = fault.stream().exponential(self._world.options.faults.late_timer_mean_us)
+            self._wake_at_us = self._world.timeline.now_us + late_us
+            self._world.timeline.after(late_us, self._late, boot)
+        else:
+            self._wake(boot)
+
+    def _late(self, boot: int) -> None:
+        if boot == self.boot:
             self._wake_at_us = -1
             self._wake(boot)
 
     # ------------------------------------------------------------------------------------------------ the loop
 
     def _wake(self, boot: int) -> None:
-        if boot != self.boot or self.replica is None or self.paused:
+        replica, inbox = self.replica, self._inbox
+        if boot != self.boot or replica is None or self.paused:
             return
-        if not self._inbox and self.local_us < self.replica.deadline_us:
+        now_us = self._world.timeline.now_us
+        if now_us < self._busy_until_us:
+            self._world.timeline.at(self._busy_until_us, self._wake, boot)
+            return
+        if not inbox and self.clock.read(now_us) < replica.deadline_us:
             self._arm()
             return
         self._count_step()
-        most = self._world.options.batch_events_max
-        size = 1 if self._dice.chance(300_000) else self._dice.between(1, most)
-        batch = [self._inbox.popleft() for _ in range(min(size, len(self._inbox)))]
-        self._step(batch)
-        if self.running and self.boot == boot:
-            if self._inbox:
+        size = len(inbox)
+        if size > 1:
+            most = self._world.options.batch_events_max
+            size = min(size, 1 if self._dice.chance(300_000) else self._dice.between(1, most))
+        batch = [inbox.popleft() for _ in range(size)]
+        self.events_told += size
+        self._busy_until_us = now_us + self.event_cost_us * (1 + size)
+        self._step(replica, batch)
+        if self.replica is replica:
+            if inbox:
                 self._wake_soon()
             self._arm()
 
-    def _step(self, batch: list[events.Event]) -> None:
-        world, replica = self._world, self.replica
-        assert replica is not None, "only a running node steps"
-        ordered = self._guarded(lambda: replica.step(batch, self.local_us))
-        world.note(
+    def _step(self, replica: Replica, batch: list[events.Event]) -> None:
+        world = self._world
+        try:
+            ordered = replica.step(batch, self.clock.read(world.timeline.now_us))
+        except Exception as error:
+            raise self._finding(error) from error
+        world.trace.note(
+            world.timeline.now_us,
             self.node_id,
-            "step",
-            tuple([summary(event) for event in batch]),
-            tuple([summary(action) for action in ordered]),
+            [summary(event) for event in batch],
+            [summary(action) for action in ordered],
         )
-        world.invariants.stepped(self.node_id, replica.status(), ordered)
-        boot = self.boot
+        status = replica.status()
+        if world.recording is not None:
+            self._record_step(batch, ordered, status)
+        world.invariants.stepped(self.node_id, status, ordered)
+        self._perform_all(replica, ordered)
+        if self.replica is replica:
+            self._deep_check()
+
+    def _perform_all(self, replica: Replica, ordered: list[actions.Action]) -> None:
+        boot, last = self.boot, len(ordered) - 1
         for place, action in enumerate(ordered):
-            if self.crash_after_actions is not None and place >= min(
-                self.crash_after_actions, len(ordered) - 1
+            doom = self.doom
+            if doom is not None and (
+                type(action).__name__ == doom.before
+                if doom.before
+                else place >= min(doom.after_actions, last)
             ):
                 self._flush_frames(boot)
-                self.crash(power_loss=self.power_loss_next)
+                self.crash(power_loss=doom.power_loss)
                 return
             self._perform(action)
             if self.replica is not replica:
                 return
         self._flush_frames(boot)
+
+    def _record_step(
+        self, batch: list[events.Event], ordered: list[actions.Action], status: ReplicaStatus
+    ) -> None:
+        causes = sorted({cause for cause in (self._causes.popleft() for _ in batch) if cause})
+        shown = state_of(status)
+        changed = {"state": shown} if shown != self._shown else {}
+        self._shown = shown
+        self.step_row = self._world.row(
+            "step",
+            node=self.node_id,
+            cause=causes,
+            events=[text_of(event) for event in batch] or ["timer"],
+            actions=[text_of(action) for action in ordered],
+            **changed,
+        )
+
+    def _deep_check(self) -> None:
+        every = self._world.options.deep_check_every
+        self._steps_since_deep += 1
+        if every and self._steps_since_deep >= every:
+            self._steps_since_deep = 0
+            self.deep_check()
+
+    def deep_check(self) -> None:
+        """The checks that cost a pass over the log. Raises Violation."""
+        if self._log is not None:
+            self._log.check_image()
 
     def _perform(self, action: actions.Action) -> None:
         log, state = self._log, self._state
@@ -381,12 +538,24 @@ class Node:
 
     def _flush_frames(self, boot: int) -> None:
         replica = self.replica
-        if replica is None or boot != self.boot:
+        if not self._outbox or replica is None or boot != self.boot:
             return
+        world = self._world
         for to, batch in self._outbox.items():
             frame = encode_frame(replica.header_for(to), batch)
-            self._world.note(self.node_id, "frame", to, zlib.crc32(frame))
-            self._world.network.send(self.node_id, to, frame)
+            world.trace.note(world.timeline.now_us, self.node_id, "frame", to, zlib.crc32(frame))
+            row = 0
+            if world.recording is not None:
+                texts = [text_of(message) for message in batch]
+                row = world.row(
+                    "send",
+                    source=self.node_id,
+                    target=to,
+                    cause=self.step_row,
+                    messages=texts,
+                    bytes=len(frame),
+                )
+            world.network.send(self.node_id, to, frame, row)
         self._outbox.clear()
 
     # ------------------------------------------------------------------------------------------------ ends
@@ -396,7 +565,7 @@ class Node:
         self.stop_code = code
         self._world.note(self.node_id, "stop", int(code))
         self._world.counters[f"stops_{code.name.lower()}"] += 1
-        self.crash(power_loss=False)
+        self.crash(power_loss=False, why=f"stop {code.name}")
         if code in (StopCode.CORRUPTION, StopCode.IDENTITY) and not self.may_refuse:
             raise self._world.violation(
                 "STOP",
@@ -408,14 +577,16 @@ class Node:
         """Call the replica; whatever it raises is a finding."""
         try:
             return call()
-        except InvariantViolated as error:
-            raise self._world.violation(
-                "CORE", "No state of a replica is impossible.", f"node {self.node_id}: {error}", kind="crash"
-            ) from error
         except Exception as error:
-            raise self._world.violation(
-                "CRASH", "A replica never raises.", f"node {self.node_id}: {error!r}", kind="crash"
-            ) from error
+            raise self._finding(error) from error
+
+    def _finding(self, error: Exception) -> Violation:
+        if isinstance(error, InvariantViolated):
+            name, sentence = "CORE", "No state of a replica is impossible."
+        else:
+            name, sentence = "CRASH", "A replica never raises."
+        facts = f"node {self.node_id}: {error if isinstance(error, InvariantViolated) else repr(error)}"
+        return self._world.violation(name, sentence, facts, kind="crash")
 
     def _count_step(self) -> None:
         now_us = self._world.timeline.now_us

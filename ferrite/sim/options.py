@@ -1,4 +1,4 @@
-"""What a run is made of: sizes, speeds and fault probabilities. `swarm` draws a choice of them for a seed.
+"""What a run is made of: sizes, speeds and fault probabilities. `swarm.py` draws a choice of them for a seed.
 
 Probabilities are parts per million (`_ppm`), times are microseconds (`_us`), `_mean_us` are means of exponentials;
 an interval of 0 switches its fault off.
@@ -6,11 +6,10 @@ an interval of 0 switches its fault off.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from ferrite.core import ReplicaConfig
-from ferrite.sim.dice import Dice, Stream
 
 NODES_MAX: Final = 9
 """More nodes than anybody deploys find no further bugs and cost quadratically."""
@@ -32,13 +31,11 @@ class NetworkOptions:
     replay_ppm: int = 0
     """With each frame sent, one old frame of the link is sent again."""
     flip_ppm: int = 0
-    """1 to 32 bits of a frame are flipped; the CRC must notice."""
+    """1 to 32 bits of a frame are flipped, or its end is cut off; the CRC must notice."""
+    queue_frames_max: int = 0
+    """Frames under way on a link above which any one of them is dropped; 0: no bound."""
     unreachable_ppm: int = 500_000
     """A crash is reported to each other node as `PeerUnreachable`."""
-
-    def healed(self) -> NetworkOptions:
-        """The same network without faults: delays stay."""
-        return replace(self, slow_ppm=0, loss_ppm=0, duplicate_ppm=0, replay_ppm=0, flip_ppm=0)
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -49,6 +46,8 @@ class DiskOptions:
     sync_mean_us: int = 400
     sync_error_ppm: int = 0
     full_ppm: int = 0
+    read_error_ppm: int = 0
+    """A latent sector error: a read fails, the next one may succeed."""
     apply_mean_us: int = 100
     apply_stall_ppm: int = 0
     flush_mean_us: int = 5_000
@@ -56,11 +55,13 @@ class DiskOptions:
     snapshot_mean_us: int = 10_000
     snapshot_lost_ppm: int = 0
     """A saved snapshot cannot be read when a piece of it is asked for."""
+    snapshot_rot_ppm: int = 0
+    """A piece of a snapshot has flipped bits on its way from the file: the receiver must notice."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class FaultOptions:
-    """What happens to processes and links, as mean intervals over the whole cluster."""
+    """What happens to processes, links, clocks, disks and membership, as mean intervals over the whole cluster."""
 
     crash_every_us: int = 0
     power_loss_ppm: int = 700_000
@@ -69,30 +70,71 @@ class FaultOptions:
     """The share of crashes that strike between two actions of one step, where persist-before-send bugs live."""
     crash_leader_ppm: int = 400_000
     crash_all_ppm: int = 30_000
+    crash_loop_ppm: int = 50_000
+    """The share of crashes after which the node crashes again and again, soon after each start."""
     down_mean_us: int = 1_500_000
     pause_every_us: int = 0
     pause_mean_us: int = 1_500_000
+    stop_every_us: int = 0
     partition_every_us: int = 0
     partition_mean_us: int = 3_000_000
-    stop_every_us: int = 0
+    clog_every_us: int = 0
+    """Links freeze and let everything go at once afterwards."""
+    clog_mean_us: int = 1_500_000
+    slow_link_every_us: int = 0
+    slow_link_mean_us: int = 100_000
+    disk_stall_every_us: int = 0
+    disk_stall_mean_us: int = 1_000_000
+    disk_damage_every_us: int = 0
+    """Bit rot, a misdirected write, a wiped or swapped disk, a lost tail: on one node a run at most, and it must refuse."""
+    drift_ppm: int = 0
+    """Clocks run fast or slow by up to this much, and change their rate now and then."""
+    clock_jump_every_us: int = 0
+    clock_jump_mean_us: int = 1_000_000
+    late_timer_ppm: int = 0
+    """A timer fires late, by `late_timer_mean_us` on average."""
+    late_timer_mean_us: int = 300_000
+    slow_cpu_us: int = 0
+    """Each event costs one of the nodes so much time."""
+    equal_jitter: bool = False
+    """All nodes draw the same election timeouts."""
+    reconfigure_ppm: int = 0
+    """A node starts with other settings than it had."""
     transfer_every_us: int = 0
     membership_every_us: int = 0
+    request_timeout_us: int = 3_000_000
+    """How long an operator's request may take."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class ClientOptions:
-    """Closed-loop clients with sessions."""
+    """Clients with sessions. Closed loop: one operation at a time each."""
 
     clients: int = 4
     keys: int = 8
+    hot_key_ppm: int = 0
+    """The share of operations on the first key."""
     think_mean_us: int = 50_000
+    burst_every_us: int = 0
+    """Clients rest for a while and then go on together, with this mean between bursts; 0: no bursts."""
     delay_mean_us: int = 500
     timeout_us: int = 2_000_000
     attempts_max: int = 6
     get_ppm: int = 400_000
+    list_ppm: int = 30_000
+    """The share of reads that list all keys."""
     delete_ppm: int = 150_000
+    batch_ppm: int = 100_000
     serializable_ppm: int = 100_000
-    """The share of reads that may be stale."""
+    """The share of reads that may be stale; half of them with a bound."""
+    twice_ppm: int = 0
+    """The share of attempts that are sent to two nodes at the same time."""
+    answer_lost_ppm: int = 0
+    """The connection breaks after the server acted."""
+    crash_ppm: int = 0
+    """The share of operations in whose middle the client crashes: its outcome is unknown, and a new client takes its place."""
+    equal_value_ppm: int = 0
+    """The share of writes whose value is no unique one."""
     value_bytes: int = 24
 
 
@@ -110,8 +152,14 @@ class Options:
     state_hash_every: int = 64
     """The state hash is taken after every so many applies (it costs a pass over the state); 0 = at snapshots and at the end
     only."""
+    deep_check_every: int = 500
+    """The checks that cost a pass over a log or a disk run after every so many steps of a node; 0 = at the end only."""
+    core_only: bool = False
+    """First only a quorum is healed and must converge, while the other nodes stay broken for good."""
     trace_lines: int = 0
-    """The last so many trace lines are kept for a failure report."""
+    """The last so many notes of the trace are kept for a failure report."""
+    trace_chunk: int = -1
+    """The chunk of the trace whose notes are kept, to find where two runs part; -1: none."""
     replica: ReplicaConfig = field(default_factory=ReplicaConfig)
     network: NetworkOptions = field(default_factory=NetworkOptions)
     disk: DiskOptions = field(default_factory=DiskOptions)
@@ -148,108 +196,3 @@ def _bad_probabilities(options: Options) -> list[str]:
                     f"{name} is {number}; expected 0 to 1000000 parts per million, and no negative time"
                 )
     return wrong
-
-
-def swarm(seed: int, *, nodes: int = 0, seconds: int = 20) -> Options:
-    """Return the options of a seed: each fault type is off in about half of the seeds, drawn over its range otherwise.
-
-    `nodes` 0 draws 3 or 5. Swarm testing (Groce 2012): a run with few fault types at full strength reaches states that a mix
-    of all hides.
-    """
-    dice = Dice(seed).stream("swarm")
-    drawn = dice.pick((3, 3, 3, 5))
-    count = nodes or drawn
-    return Options(
-        nodes=count,
-        spares=dice.pick((0, 1, 2)),
-        seconds=seconds,
-        batch_events_max=dice.pick((1, 4, 16, 64)),
-        replica=_replica(dice, seed),
-        network=_network(dice),
-        disk=_disk(dice),
-        faults=_faults(dice),
-        clients=_clients(dice),
-    )
-
-
-def _some(dice: Stream, *choices: int) -> int:
-    """0 in half of the seeds, else one of the choices."""
-    choice = dice.pick(choices)
-    return choice if dice.chance(500_000) else 0
-
-
-def _replica(dice: Stream, seed: int) -> ReplicaConfig:
-    small = dice.chance(500_000)
-    config = ReplicaConfig(
-        seed=seed,
-        append_entries_max=dice.pick((1, 4, 1024)),
-        inflight_messages_max=dice.pick((1, 4, 64)),
-        apply_entries_max=dice.pick((1, 8, 1024)),
-        snapshot_chunk_bytes=dice.pick((512, 4096, 1 << 16)),
-    )
-    if not small:
-        return config
-    # Short logs: flushes, cuts, loads from disk and snapshots happen all the time.
-    return replace(
-        config,
-        cache_bytes_max=dice.pick((0, 512, 4096)),
-        flush_entries=dice.pick((5, 20, 60)),
-        flush_interval_us=dice.pick((500_000, 5_000_000)),
-        log_entries_max=dice.pick((10, 40, 100)),
-        log_retention_entries=dice.pick((0, 5, 20)),
-    )
-
-
-def _network(dice: Stream) -> NetworkOptions:
-    return NetworkOptions(
-        delay_min_us=dice.pick((50, 500, 5_000)),
-        delay_mean_us=dice.pick((200, 2_000, 30_000)),
-        slow_ppm=_some(dice, 2_000, 20_000),
-        slow_mean_us=dice.pick((300_000, 3_000_000)),
-        loss_ppm=_some(dice, 10_000, 100_000, 250_000),
-        duplicate_ppm=_some(dice, 20_000, 200_000),
-        replay_ppm=_some(dice, 10_000, 100_000),
-        flip_ppm=_some(dice, 5_000, 50_000),
-        unreachable_ppm=dice.pick((0, 300_000, 1_000_000)),
-    )
-
-
-def _disk(dice: Stream) -> DiskOptions:
-    return DiskOptions(
-        sync_min_us=dice.pick((50, 500)),
-        sync_mean_us=dice.pick((200, 2_000, 40_000)),
-        sync_error_ppm=_some(dice, 500, 3_000),
-        full_ppm=_some(dice, 500),
-        apply_mean_us=dice.pick((20, 500, 20_000)),
-        apply_stall_ppm=_some(dice, 20_000, 200_000),
-        flush_mean_us=dice.pick((1_000, 200_000)),
-        snapshot_lost_ppm=_some(dice, 10_000),
-    )
-
-
-def _faults(dice: Stream) -> FaultOptions:
-    return FaultOptions(
-        crash_every_us=_some(dice, 500_000, 2_000_000, 5_000_000),
-        power_loss_ppm=dice.pick((0, 700_000, 1_000_000)),
-        crash_in_step_ppm=dice.pick((0, 500_000, 1_000_000)),
-        crash_all_ppm=dice.pick((0, 50_000, 300_000)),
-        down_mean_us=dice.pick((50_000, 1_500_000, 4_000_000)),
-        pause_every_us=_some(dice, 2_000_000, 6_000_000),
-        pause_mean_us=dice.pick((300_000, 2_500_000)),
-        partition_every_us=_some(dice, 2_000_000, 6_000_000),
-        partition_mean_us=dice.pick((1_000_000, 4_000_000)),
-        stop_every_us=_some(dice, 5_000_000),
-        transfer_every_us=_some(dice, 3_000_000),
-        membership_every_us=_some(dice, 1_500_000, 4_000_000),
-    )
-
-
-def _clients(dice: Stream) -> ClientOptions:
-    return ClientOptions(
-        clients=dice.pick((1, 4, 10)),
-        keys=dice.pick((1, 4, 30)),
-        think_mean_us=dice.pick((5_000, 50_000, 200_000)),
-        timeout_us=dice.pick((300_000, 2_000_000)),
-        get_ppm=dice.pick((100_000, 400_000, 700_000)),
-        value_bytes=dice.pick((16, 64, 700)),
-    )

@@ -5,11 +5,12 @@ other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ferrite.core import (
     Identity,
     Index,
+    NodeId,
     RecoveredState,
     SnapshotMeta,
     actions,
@@ -31,6 +32,7 @@ from ferrite.core.kv import (
     replicated_pairs,
     write_snapshot,
 )
+from ferrite.sim.network import damaged
 from ferrite.sim.world import World
 
 if TYPE_CHECKING:
@@ -46,8 +48,14 @@ class StateThread:
         self._node = node
         self._identity = identity
         self._dice = world.dice.stream("state", node.node_id)
+        disk = world.options.disk
+        self._stall = world.plan.site("apply_stall", disk.apply_stall_ppm, node.node_id)
+        self._snapshot_lost = world.plan.site("snapshot_lost", disk.snapshot_lost_ppm, node.node_id)
+        self._snapshot_rot = world.plan.site("snapshot_rot", disk.snapshot_rot_ppm, node.node_id)
         self._machine = StateMachine(node.store, identity)
         self._busy_until_us = 0
+        self._order_row = 0
+        """The step that ordered the job at hand, when a recording is made."""
         self._applies = 0
         self._saved: dict[bytes, bytes] = {}
         self._partial: dict[bytes, bytearray] = {}
@@ -60,23 +68,34 @@ class StateThread:
         """The hash of the replicated state."""
         return self._machine.state_hash()
 
-    def _job(self, mean_us: int, work: Callable[[], None]) -> None:
+    def _job(self, mean_us: int, work: Callable[..., None], *given: Any) -> None:
         timeline = self._world.timeline
         self._busy_until_us = max(self._busy_until_us, timeline.now_us) + 1 + self._dice.exponential(mean_us)
-        timeline.at(self._busy_until_us, lambda: work() if self.alive else None)
+        timeline.at(self._busy_until_us, self._do, self._node.step_row, work, given)
+
+    def _do(self, order_row: int, work: Callable[..., None], given: tuple[Any, ...]) -> None:
+        if self.alive:
+            self._order_row = order_row
+            work(*given)
+
+    def _report(self, event: events.Event, text: str) -> None:
+        """Tell the replica that a job is done."""
+        row = 0
+        if self._world.recording is not None:
+            row = self._world.row("disk", node=self._node.node_id, cause=[self._order_row], text=text)
+        self._node.report(event, row)
 
     # -- entries and reads ------------------------------------------------------------------------------------
 
     def apply(self, order: actions.Apply) -> None:
         """Run the machine on committed entries."""
-        self._job(self._world.options.disk.apply_mean_us, lambda: self._apply(order))
+        self._job(self._world.options.disk.apply_mean_us, self._apply, order)
 
     def _apply(self, order: actions.Apply) -> None:
         world, node = self._world, self._node
-        if not world.healed and self._dice.chance(world.options.disk.apply_stall_ppm):
-            world.counters["applies_stalled"] += 1
+        if self._stall.strikes():
             world.invariants.applied(node.node_id, 0, stalled=True)
-            node.report(events.ApplyStalled(first_index=order.first_index))
+            self._report(events.ApplyStalled(first_index=order.first_index), "the state store pushed back")
             return
         applied = self._machine.apply(order.first_index, order.entries)
         node.store.write(applied.batch)
@@ -86,7 +105,8 @@ class StateThread:
         world.invariants.applied(node.node_id, applied.applied_index)
         if every and self._applies % every == 0:
             world.invariants.state_hash(node.node_id, applied.applied_index, self._machine.state_hash())
-        node.report(events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes))
+        done = events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes)
+        self._report(done, f"applied to {applied.applied_index}")
 
     def serve(self, query: Query, read_index: Index) -> QueryResult:
         """Evaluate a read now."""
@@ -108,7 +128,8 @@ class StateThread:
         node = self._node
         node.store.flush()
         self._world.invariants.flushed(node.node_id, self._machine.applied_index)
-        node.report(events.StateFlushed(applied_index=self._machine.applied_index))
+        flushed = events.StateFlushed(applied_index=self._machine.applied_index)
+        self._report(flushed, f"the state to {flushed.applied_index} is durable")
 
     # -- snapshots --------------------------------------------------------------------------------------------
 
@@ -116,9 +137,7 @@ class StateThread:
         """Pin the state as it is, and write the file."""
         pinned = self._node.store.pin()
         snapshot_id = self._dice.bits(128).to_bytes(16, "big")
-        self._job(
-            self._world.options.disk.snapshot_mean_us, lambda: self._save(pinned, snapshot_id, cluster_id)
-        )
+        self._job(self._world.options.disk.snapshot_mean_us, self._save, pinned, snapshot_id, cluster_id)
 
     def _save(self, pinned: MemoryStore, snapshot_id: bytes, cluster_id: bytes) -> None:
         node = self._node
@@ -142,18 +161,19 @@ class StateThread:
         self._world.invariants.snapshot_saved(node.node_id, meta)
         self._world.counters["snapshots_saved"] += 1
         self._saved = {snapshot_id: data}
-        node.report(events.SnapshotSaved(snapshot=meta))
+        self._report(events.SnapshotSaved(snapshot=meta), f"snapshot at {meta.last_index} is saved")
 
     def send_snapshot(self, order: actions.SendSnapshot) -> None:
         """Read a piece and send it."""
         data = self._saved.get(order.snapshot.snapshot_id)
-        lost_ppm = 0 if self._world.healed else self._world.options.disk.snapshot_lost_ppm
-        if data is None or self._dice.chance(lost_ppm):
+        if data is None or self._snapshot_lost.strikes():
             self._saved.pop(order.snapshot.snapshot_id, None)
             detail = "the snapshot's file cannot be read any more"
             self._node.report(events.SnapshotLost(snapshot_id=order.snapshot.snapshot_id, detail=detail))
             return
         piece = data[order.offset : order.offset + order.length_max]
+        if piece and (fault := self._snapshot_rot.strikes()):
+            piece = damaged(piece, fault.stream()).ljust(len(piece), b"\x00")
         message = messages.InstallSnapshot(
             term=order.term,
             snapshot=order.snapshot,
@@ -161,9 +181,18 @@ class StateThread:
             data=piece,
             done=order.offset + len(piece) >= len(data),
         )
-        self._world.timeline.after(
-            1 + self._dice.exponential(self._world.options.disk.load_mean_us),
-            lambda: self._node.send_now(order.to, message) if self.alive else None,
+        delay_us = 1 + self._dice.exponential(self._world.options.disk.load_mean_us)
+        self._world.timeline.after(delay_us, self._send, order.to, message, self._node.step_row)
+
+    def _send(self, to: NodeId, message: messages.InstallSnapshot, order_row: int) -> None:
+        if self.alive:
+            self._node.step_row = order_row
+            self._node.send_now(to, message)
+
+    def fail(self, *, corrupt: bool) -> None:
+        """The store cannot be read any more."""
+        self._node.report(
+            events.StorageFailed(corrupt=corrupt, disk_full=False, detail="the state store is damaged")
         )
 
     def store_chunk(self, order: actions.StoreChunk) -> None:
@@ -178,7 +207,7 @@ class StateThread:
 
     def install_snapshot(self, snapshot: SnapshotMeta) -> None:
         """Verify a received file and become it."""
-        self._job(self._world.options.disk.snapshot_mean_us, lambda: self._install(snapshot))
+        self._job(self._world.options.disk.snapshot_mean_us, self._install, snapshot)
 
     def _install(self, snapshot: SnapshotMeta) -> None:
         node, world = self._node, self._world
@@ -196,11 +225,10 @@ class StateThread:
             ]
         except SnapshotInvalid as error:
             world.counters["snapshots_refused"] += 1
-            node.report(
-                events.SnapshotInstalled(
-                    snapshot_id=snapshot.snapshot_id, installed=False, detail=error.reason
-                )
+            refused = events.SnapshotInstalled(
+                snapshot_id=snapshot.snapshot_id, installed=False, detail=error.reason
             )
+            self._report(refused, f"a received snapshot is refused: {error.reason}")
             return
         node.store.replace(pairs)
         self._machine = StateMachine(node.store, self._identity)
@@ -208,4 +236,5 @@ class StateThread:
         world.counters["snapshots_installed"] += 1
         world.invariants.snapshot_installed(node.node_id, state.applied_index)
         world.invariants.state_hash(node.node_id, state.applied_index, self._machine.state_hash())
-        node.report(events.SnapshotInstalled(snapshot_id=snapshot.snapshot_id, installed=True, state=state))
+        installed = events.SnapshotInstalled(snapshot_id=snapshot.snapshot_id, installed=True, state=state)
+        self._report(installed, f"snapshot at {state.applied_index} is installed")

@@ -1,8 +1,11 @@
-"""One short tuple of numbers per event and action: enough for the digest to notice a difference, cheap enough for every step."""
+"""Events and actions as short tuples of numbers for the digest, and as texts for people."""
 
 from __future__ import annotations
 
-from ferrite.core import actions, events
+from enum import Enum
+from typing import Any
+
+from ferrite.core import ReplicaStatus, actions, events, messages
 
 Summary = tuple[object, ...]
 
@@ -35,3 +38,52 @@ def summary(thing: events.Event | actions.Action) -> Summary:
             return (name, role.value, term, leader)
         case _:
             return (name,)
+
+
+_LONG = {"header", "command", "data", "outcomes", "membership", "result", "state", "cluster_id"}
+"""Fields that say nothing in one line."""
+
+
+def text_of(thing: events.Event | actions.Action | messages.Message) -> str:
+    """One line for people."""
+    match thing:
+        case events.MessageReceived(header=header, message=message):
+            return f"{text_of(message)} from {header.source}"
+        case actions.Send(to=to, message=message):
+            return f"Send to {to}: {text_of(message)}"
+        case _:
+            return _fields_text(thing)
+
+
+def _fields_text(thing: Any) -> str:
+    parts = [type(thing).__name__]
+    for name in thing.__slots__:
+        if name in _LONG:
+            continue
+        what = getattr(thing, name)
+        if name in ("entries", "proposals"):
+            parts.append(f"{name}={len(what)}")
+        elif isinstance(what, Enum):
+            parts.append(f"{name}={what.name}")
+        elif isinstance(what, bytes):
+            parts.append(f"{name}={what.hex()[:8]}")
+        elif what not in (None, False, ""):
+            parts.append(f"{name}={what}")
+    return " ".join(parts)
+
+
+def state_of(status: ReplicaStatus) -> dict[str, Any]:
+    """What the views show of a node."""
+    membership = status.membership
+    return {
+        "role": status.role.value,
+        "term": status.term,
+        "leader": status.leader,
+        "commit": status.commit_index,
+        "applied": status.applied_index,
+        "persisted": status.persisted_index,
+        "last": status.last_log_index,
+        "voters": list(membership.voters),
+        "outgoing": list(membership.outgoing),
+        "learners": list(membership.learners),
+    }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
 
 
 class Timeline:
@@ -13,16 +14,17 @@ class Timeline:
         self.now_us = 0
         self.events_done = 0
         self._counter = 0
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
 
-    def at(self, time_us: int, happen: Callable[[], None]) -> None:
-        """Let `happen` be called at this time, now at the earliest."""
+    def at(self, time_us: int, happen: Callable[..., None], *given: Any) -> None:
+        """Let `happen(*given)` be called at this time, now at the earliest."""
         self._counter += 1
-        heapq.heappush(self._heap, (max(time_us, self.now_us), self._counter, happen))
+        now_us = self.now_us
+        heappush(self._heap, (max(now_us, time_us), self._counter, happen, given))
 
-    def after(self, delay_us: int, happen: Callable[[], None]) -> None:
-        """Let `happen` be called this much later."""
-        self.at(self.now_us + delay_us, happen)
+    def after(self, delay_us: int, happen: Callable[..., None], *given: Any) -> None:
+        """Let `happen(*given)` be called this much later."""
+        self.at(self.now_us + delay_us, happen, *given)
 
     @property
     def next_us(self) -> int | None:
@@ -33,13 +35,16 @@ class Timeline:
         """Let the next thing happen; False when there is none."""
         if not self._heap:
             return False
-        self.now_us, _, happen = heapq.heappop(self._heap)
+        self.now_us, _, happen, given = heappop(self._heap)
         self.events_done += 1
-        happen()
+        happen(*given)
         return True
 
     def run_until(self, time_us: int) -> None:
         """Let everything happen up to this time, which is then the present."""
-        while self._heap and self._heap[0][0] <= time_us:
-            self.step()
+        heap = self._heap
+        while heap and heap[0][0] <= time_us:
+            self.now_us, _, happen, given = heappop(heap)
+            self.events_done += 1
+            happen(*given)
         self.now_us = max(self.now_us, time_us)

@@ -1,33 +1,59 @@
-"""The rolling digest of everything that happens, and the last lines of it for a failure report."""
+"""The rolling digest of everything that happens, with checkpoints to find where two runs part, and the last lines as text."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
+from typing import Final
+
+CHUNK_NOTES: Final = 1024
+"""Notes are hashed so many at once; after each chunk stands a checkpoint."""
+
+Note = tuple[object, ...]
 
 
 class Trace:
-    """Same seed, same digest: one number for a whole run. `lines_max` 0 keeps no text."""
+    """Same seed, same digest: one number for a whole run.
 
-    def __init__(self, lines_max: int = 0) -> None:
+    A note is a tuple `(time_us, node, what, ...)` of texts, numbers, bytes and tuples of them: nothing whose repr differs
+    between processes. `lines_max` keeps the newest notes; `chunk` keeps those of one chunk, counted from 0.
+    """
+
+    def __init__(self, lines_max: int = 0, *, chunk: int = -1) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
-        self._lines: deque[str] = deque(maxlen=lines_max)
-        self.lines_max = lines_max
-        self.count = 0
+        self._notes: list[Note] = []
+        self._last: deque[Note] = deque(maxlen=lines_max)
+        self._chunk = chunk
+        self.chunk_notes: list[Note] = []
+        self.checkpoints: list[str] = []
 
-    def note(self, time_us: int, node: int, *what: object) -> None:
-        """Add one line. `what` are texts, numbers and tuples of them: nothing whose repr differs between processes."""
-        line = f"{time_us} {node} {what!r}"
-        self._hash.update(line.encode())
-        self._hash.update(b"\n")
-        self.count += 1
-        if self.lines_max:
-            self._lines.append(line)
+    def note(self, *note: object) -> None:
+        """Add one note."""
+        self._notes.append(note)
+        if len(self._notes) >= CHUNK_NOTES:
+            self._hash_chunk()
+
+    def _hash_chunk(self) -> None:
+        if len(self.checkpoints) == self._chunk:
+            self.chunk_notes = self._notes
+        self._hash.update(repr(self._notes).encode())
+        self._last.extend(self._notes[-(self._last.maxlen or 0) :])
+        self._notes = []
+        self.checkpoints.append(self._hash.hexdigest())
 
     def digest(self) -> str:
-        """Return the digest of all lines so far, 32 hex digits."""
+        """Return the digest of all notes, 32 hex digits. Nothing is noted after it."""
+        if self._notes:
+            self._hash_chunk()
         return self._hash.hexdigest()
 
     def last_lines(self) -> list[str]:
-        """Return the newest lines kept, oldest first."""
-        return list(self._lines)
+        """Return the newest notes as text, oldest first."""
+        kept = self._last.maxlen or 0
+        notes = [*self._last, *self._notes][-kept:] if kept else []
+        return [text_of(note) for note in notes]
+
+
+def text_of(note: Note) -> str:
+    """One line."""
+    return " ".join(str(part) for part in note)

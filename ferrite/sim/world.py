@@ -1,16 +1,19 @@
-"""What the parts of a run share: time, dice, network, checks, counters."""
+"""What the parts of a run share: time, dice, faults, network, checks, counters, recording."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ferrite.core import NodeId, Replica
 from ferrite.sim.checks.invariants import Invariants
 from ferrite.sim.dice import Dice
+from ferrite.sim.faults.plan import Fault, FaultPlan
 from ferrite.sim.network import Network
 from ferrite.sim.options import Options
+from ferrite.sim.recording import Recording
 from ferrite.sim.timeline import Timeline
 from ferrite.sim.trace import Trace
 from ferrite.sim.violation import Violation
@@ -23,18 +26,40 @@ class World:
     options: Options
     timeline: Timeline
     dice: Dice
+    plan: FaultPlan
     trace: Trace
     network: Network
     invariants: Invariants
     node_down: Callable[[NodeId], None]
     replica_class: type[Replica] = Replica
-    healed: bool = False
-    """The safety phase is over: stores and snapshot files fail no more."""
+    recording: Recording | None = None
     counters: Counter[str] = field(default_factory=Counter)
 
     def note(self, node: NodeId, *what: object) -> None:
-        """Add a line to the trace."""
+        """Add a note to the trace."""
         self.trace.note(self.timeline.now_us, node, *what)
+
+    def row(self, row: str, **fields: Any) -> int:
+        """Add a row to the recording and return its id; 0 when nothing is recorded."""
+        return 0 if self.recording is None else self.recording.add(row, self.timeline.now_us, **fields)
+
+    def struck(self, fault: Fault) -> None:
+        """A fault strikes: the trace, the counters and the recording learn of it."""
+        self.counters[f"fault_{fault.kind}"] += 1
+        self.note(NodeId(fault.nodes[0] if fault.nodes else 0), "fault", fault.id)
+        if self.recording is not None:
+            now_us = self.timeline.now_us
+            text = " ".join(f"{name} {what}" for name, what in fault.data.items())
+            self.recording.add(
+                "fault",
+                now_us,
+                fault=fault.id,
+                kind=fault.kind,
+                until=max(now_us, fault.until_us),
+                nodes=list(fault.nodes),
+                links=[list(link) for link in fault.links],
+                text=text,
+            )
 
     def violation(self, name: str, sentence: str, facts: str, *, kind: str = "safety") -> Violation:
         """Return a violation of this moment, to be raised."""

@@ -21,6 +21,14 @@ def became_leader(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatu
             "There is at most one leader in a term.",
             f"term {status.term}: {known} and {(node, seen.boot)}",
         )
+    if status.membership.joint:
+        checks.marks.hit("joint_election")
+    if any(
+        other.status is not None and other.status.role is Role.LEADER
+        for at, other in checks.seen.items()
+        if at != node
+    ):
+        checks.marks.hit("two_leaders")
     log = ghost.disk(node).log
     must_hold = ghost.committed_before_term(status.term)
     # S4 Leader Completeness: a leader's log has every entry committed in earlier terms.
@@ -163,6 +171,10 @@ def _extend_committed(checks: Checks, node: NodeId, status: ReplicaStatus) -> No
         if payload_kind(payload) == EntryKind.MEMBERSHIP:
             ghost.committed_memberships.append((index, payload))
     ghost.commits_by_term[status.term] = status.commit_index
+    if len(status.membership.voters) == 1:
+        checks.marks.hit("single_voter")
+    if checks.committed is not None:
+        checks.committed(node, first, status.commit_index, status.term)
 
 
 def ordered_apply(

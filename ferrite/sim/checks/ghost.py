@@ -110,7 +110,9 @@ class GhostDisk:
     """The last snapshot that is durably the state: it holds every entry up to here as well as the log would."""
     flushed_index: int = 0
     tail_taken: bool = False
-    """A test has taken the end of the log away since the last start."""
+    """A fault has taken the end of the log away since the last start."""
+    tail_was_taken: bool = False
+    """The same before an earlier start: the node may still say so."""
 
 
 def apply_to(log: GhostLog, persist: actions.Persist, chains: list[bytes], base_chain: bytes) -> None:

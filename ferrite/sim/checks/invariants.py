@@ -54,6 +54,7 @@ class Invariants:
             )
         voted(self.checks, node, disk.hard_state)
         if recovered.log.lost_tail is not None:
+            self.checks.marks.hit("lost_tail")
             for other in self.checks.seen.values():
                 other.tail_lost.add(node)
         self.checks.seen[node] = Seen(
@@ -163,6 +164,10 @@ class Invariants:
             )
         seen.applied_index = applied_index
         disk = self.checks.ghost.disk(node)
+        self.checks.marks.hit("snapshot_installed")
+        held = disk.log.chain_at(applied_index)
+        if disk.log.last_index > applied_index or held not in (None, self.ghost.committed[applied_index]):
+            self.checks.marks.hit("snapshot_over_conflict")
         disk.installed_index = max(disk.installed_index, applied_index)
         disk.flushed_index = max(disk.flushed_index, applied_index)
 

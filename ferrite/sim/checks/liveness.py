@@ -1,84 +1,145 @@
-"""Liveness, with numbers: after everything is healed the cluster elects, answers and converges within bounds of simulated
-time.
+"""Liveness, with numbers: after faults end the cluster elects, answers and converges within bounds of simulated time.
+
+First a core alone, when the options say so: the nodes outside it stay down, cut off, or half connected for good, for faults
+that heal by themselves hide livelocks. Then everybody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Final
+
 from ferrite.core import NodeId, Role
+from ferrite.sim.checks.core import can_work, choose_core, usable_nodes
 from ferrite.sim.cluster import Cluster
 from ferrite.sim.history import OK
+from ferrite.sim.network import links_between
 from ferrite.sim.node import Node
 from ferrite.sim.violation import Violation
 
-ELECTION_TIMEOUTS_MAX = 10
+ELECTION_TIMEOUTS_MAX: Final = 10
 """L1: a leader within so many maximum election timeouts."""
-FRESH_TIMEOUT_US = 10_000_000
+STABLE_TIMEOUTS: Final = 6
+"""L8: the leader stays for so many maximum election timeouts of quiet."""
+FRESH_TIMEOUT_US: Final = 10_000_000
 """A healthy cluster answers far sooner, also on the slowest disk and network that a swarm draws."""
+OUTSIDE: Final = ("down", "cut off", "deaf", "mute")
 
 
 def converge(cluster: Cluster) -> None:
-    """Heal everything and insist on L1, L2, L3 and F3. Raises Violation."""
-    options = cluster.world.options
+    """Heal and insist on L1, L2, L3, L5, L8, F3 and F4. Raises Violation."""
+    cluster.end_faults()
+    everybody = usable_nodes(cluster)
+    core = choose_core(cluster)
+    if len(core) < len(everybody) and can_work(cluster, core):
+        _outside(cluster, [node for node in everybody if node not in core])
+        cluster.world.counters["core_only"] += 1
+        _work(cluster, core)
+        for node in cluster.nodes.values():
+            node.held_down = False
+        core = everybody
     cluster.heal()
+    if can_work(cluster, usable_nodes(cluster)):
+        _work(cluster, usable_nodes(cluster))
+    else:
+        cluster.world.counters["unrecoverable"] += 1
+    for node in cluster.nodes.values():
+        node.check_state_hash()  # F3: at the same applied index all hold the same state, sessions and membership included.
+        node.deep_check()  # F4: every disk passes the offline check.
+
+
+def _outside(cluster: Cluster, nodes: Collection[NodeId]) -> None:
+    """These nodes stay broken, each in a way of its own."""
+    dice = cluster.world.dice.stream("outside")
+    every = sorted(cluster.nodes)
+    cluster.heal([node for node in every if node not in nodes])
+    for node_id in nodes:
+        node = cluster.nodes[node_id]
+        how = dice.pick(OUTSIDE)
+        cluster.world.note(node_id, "outside", how)
+        if how == "down":
+            node.held_down = True
+            if node.running:
+                node.crash(power_loss=True)
+            continue
+        links = links_between([node_id], every, both_ways=False)
+        if how in ("cut off", "mute"):
+            cluster.world.network.block(links)
+        if how in ("cut off", "deaf"):
+            cluster.world.network.block([(b, a) for a, b in links])
+
+
+def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
+    """These nodes are healthy and connected: they elect, answer everything, converge, and stay calm."""
+    options = cluster.world.options
     within_us = ELECTION_TIMEOUTS_MAX * options.replica.election_timeout_max_us
-    # L1: after healing there is a leader, heard by all members, within ten maximum election timeouts.
-    if not cluster.run_until(lambda: stable_leader(cluster) is not None, within_us):
+    # L1: there is a leader, heard by all members, within ten maximum election timeouts.
+    if not cluster.run_until(lambda: stable_leader(cluster, core) is not None, within_us):
         _fail(cluster, "L1", "After healing there is a leader within ten maximum election timeouts.")
-    for client in cluster.clients:
-        client.active = False
     settle_us = options.settle_seconds * 1_000_000
+    members = {node.node_id: node for node in _members(cluster, core)}
+    for client in cluster.clients:
+        client.use(members, FRESH_TIMEOUT_US)
     # L2: every request in hand is answered.
     if not cluster.run_until(lambda: all(client.operation is None for client in cluster.clients), settle_us):
         hanging = [client.operation for client in cluster.clients if client.operation is not None]
         _fail(cluster, "L2", "After healing every request is answered.", f"still waiting: {hanging}; ")
     _fresh_writes(cluster, settle_us)
-    # L3: all members converge to one log, all of it committed and applied, and leave a joint configuration.
-    if not cluster.run_until(lambda: converged(cluster), settle_us):
+    # L3: all members converge to one log, all of it committed and applied, and (L5) leave a joint configuration.
+    if not cluster.run_until(lambda: converged(cluster, core), settle_us):
         _fail(cluster, "L3", "After healing all members converge to the same committed and applied log.")
-    equal_states(cluster)
+    _calm(cluster, core)
 
 
 def _fresh_writes(cluster: Cluster, within_us: int) -> None:
     """L2: a healthy cluster carries out new requests, from every member."""
-    healthy = {node.node_id: node for node in members(cluster)}
-    done = [client.write_once(healthy, FRESH_TIMEOUT_US) for client in cluster.clients]
+    done = [client.write_once() for client in cluster.clients]
     if not cluster.run_until(lambda: all(client.operation is None for client in cluster.clients), within_us):
         _fail(cluster, "L2", "A healthy cluster answers new requests.")
     if any(operation.outcome != OK for operation in done):
-        _fail(
-            cluster,
-            "L2",
-            "A healthy cluster carries out new requests.",
-            f"{[o for o in done if o.outcome != OK]}; ",
-        )
+        failed = [operation for operation in done if operation.outcome != OK]
+        _fail(cluster, "L2", "A healthy cluster carries out new requests.", f"{failed}; ")
 
 
-def members(cluster: Cluster) -> list[Node]:
-    """The members according to the leader; every node when there is none."""
-    leader = cluster.leader()
+def _calm(cluster: Cluster, core: Collection[NodeId]) -> None:
+    """L8: in a quiet network nobody takes the leadership away, whatever broken nodes do."""
+    before = stable_leader(cluster, core)
+    cluster.run_for(STABLE_TIMEOUTS * cluster.world.options.replica.election_timeout_max_us)
+    after = stable_leader(cluster, core)
+    if before != after:
+        _fail(cluster, "L8", "In a quiet network the leader stays.", f"{before}, then {after}; ")
+
+
+def _members(cluster: Cluster, core: Collection[NodeId]) -> list[Node]:
+    """The members in the core, according to the leader; all of the core when there is none."""
+    leader = _leader(cluster, core)
     status = leader.status() if leader else None
     if status is None:
-        return list(cluster.nodes.values())
-    return [cluster.nodes[node] for node in sorted(status.membership.members) if node in cluster.nodes]
+        return [cluster.nodes[node] for node in sorted(core)]
+    return [cluster.nodes[node] for node in sorted(status.membership.members) if node in core]
 
 
-def stable_leader(cluster: Cluster) -> NodeId | None:
-    """The leader that every running member follows in its term, and that has committed in it."""
-    leader = cluster.leader()
+def _leader(cluster: Cluster, core: Collection[NodeId]) -> Node | None:
+    return next((node for node in cluster.leaders() if node.node_id in core), None)
+
+
+def stable_leader(cluster: Cluster, core: Collection[NodeId]) -> tuple[NodeId, int] | None:
+    """(id, term) of the leader that every running member of the core follows, and that has committed its membership."""
+    leader = _leader(cluster, core)
     status = leader.status() if leader else None
     if leader is None or status is None or not status.membership_committed or status.membership.joint:
         return None
-    for node in members(cluster):
+    for node in _members(cluster, core):
         other = node.status()
         if other is None or other.term != status.term or other.leader != leader.node_id:
             return None
-    return leader.node_id
+    return leader.node_id, status.term
 
 
-def converged(cluster: Cluster) -> bool:
+def converged(cluster: Cluster, core: Collection[NodeId]) -> bool:
     """Do all members have the same log, committed and applied to its end, under one simple configuration?"""
     found = set()
-    for node in members(cluster):
+    for node in _members(cluster, core):
         status = node.status()
         if status is None or status.applied_index != status.last_log_index or status.membership.joint:
             return False
@@ -86,12 +147,6 @@ def converged(cluster: Cluster) -> bool:
             (status.term, status.last_log_index, status.last_log_term, status.commit_index, status.leader)
         )
     return len(found) == 1
-
-
-def equal_states(cluster: Cluster) -> None:
-    """F3: at the same applied index all members hold the same state, sessions and membership included. Raises Violation."""
-    for node in members(cluster):
-        node.check_state_hash()
 
 
 def _fail(cluster: Cluster, name: str, sentence: str, facts: str = "") -> None:

@@ -15,7 +15,7 @@ from ferrite.core import (
     actions,
     payload_kind,
 )
-from ferrite.sim.checks.ghost import GhostDisk, Ordered, apply_to, next_chain
+from ferrite.sim.checks.ghost import GhostDisk, Ordered, apply_to, is_quorum, next_chain
 from ferrite.sim.checks.shared import Checks
 
 
@@ -77,6 +77,7 @@ def ordered_load(checks: Checks, node: NodeId, order: actions.LoadEntries) -> No
             "A load asks for entries that the log holds at that place in the order.",
             f"node {node} loads [{order.first_index}, {order.end_index}); its log ends at {last_index}",
         )
+    checks.marks.hit("entries_loaded")
 
 
 def _hard_state(checks: Checks, node: NodeId, old: HardState, new: HardState) -> None:
@@ -124,6 +125,19 @@ def _truncation(checks: Checks, node: NodeId, disk: GhostDisk, persist: actions.
             "A committed entry is never removed from a log that holds it.",
             f"node {node} truncates from {index}, committed is {checks.ghost.commit_index}",
         )
+    _mark_truncation(checks, disk, index)
+
+
+def _mark_truncation(checks: Checks, disk: GhostDisk, index: int) -> None:
+    ghost = checks.ghost
+    if disk.log.last_index > index:
+        checks.marks.hit("conflict_cut")
+    if any(at >= index for at, _ in disk.log.memberships):
+        checks.marks.hit("membership_cut")
+    chain = disk.log.chain_at(index)
+    holders = [node for node in ghost.disks if chain is not None and ghost.holds_durably(node, index, chain)]
+    if is_quorum(ghost.membership_of(disk)[1], holders):
+        checks.marks.hit("figure_8")
 
 
 def _append(
@@ -189,6 +203,7 @@ def _membership_step(checks: Checks, node: NodeId, old: Membership, new: Members
 
 def ordered_discard(checks: Checks, node: NodeId, order: actions.DiscardLog) -> None:
     """A node lets old entries go."""
+    checks.marks.hit("log_discarded")
     disk = checks.ghost.disk(node)
     # Contract 3: DiscardLog never passes the last StateFlushed.
     if order.first_index > max(disk.flushed_index, disk.installed_index) + 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ferrite.core import Recovered, RecoveredLog
+from copy import deepcopy
+
+from ferrite.core import Identity, Recovered, RecoveredLog
 from ferrite.sim.checks.ghost import GhostDisk, GhostLog, apply_to, next_chain
 
 
@@ -13,7 +15,7 @@ def recovered_problem(disk: GhostDisk, recovered: Recovered) -> str | None:
     """
     found = recovered.log
     node = recovered.identity.node_id
-    if found.lost_tail is not None and not disk.tail_taken:
+    if found.lost_tail is not None and not (disk.tail_taken or disk.tail_was_taken):
         return f"node {node} reports a lost tail {found.lost_tail}, but no disk lost what it had synced"
     if disk.tail_taken:
         _take_tail(disk, found)
@@ -37,8 +39,14 @@ def recovered_problem(disk: GhostDisk, recovered: Recovered) -> str | None:
     disk.log = disk.durable.copy()
     disk.ordered_hard_state = disk.hard_state
     disk.durable_seq = disk.ordered_seq = disk.performed_seq = found.last_write_seq
+    disk.tail_was_taken = disk.tail_was_taken or disk.tail_taken
     disk.tail_taken = False
     return None
+
+
+def image_problem(disk: GhostDisk, found: RecoveredLog, identity: Identity) -> str | None:
+    """The same for an image that a crash might leave now; the ghost stays as it is."""
+    return recovered_problem(deepcopy(disk), Recovered(identity=identity, log=found))
 
 
 def _take_tail(disk: GhostDisk, found: RecoveredLog) -> None:

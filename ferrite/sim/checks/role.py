@@ -20,6 +20,16 @@ def monotonic(checks: Checks, node: NodeId, before: ReplicaStatus, after: Replic
     # S8: the applied index never decreases either.
     if after.applied_index < before.applied_index:
         checks.fail("S8", "The applied index never decreases.", facts)
+    if (
+        before.role is Role.LEADER
+        and after.role is Role.FOLLOWER
+        and before.node_id not in after.membership.voters
+    ):
+        checks.marks.hit("leader_removed")
+    if before.membership is not after.membership and set(after.membership.voters) & set(
+        before.membership.learners
+    ):
+        checks.marks.hit("learner_promoted")
     # S23: nobody leads two terms without losing leadership in between (an election needs the disk).
     if before.role is Role.LEADER and after.role is Role.LEADER and before.term != after.term:
         checks.fail("S23", "A leader of one term becomes a follower before it leads another.", facts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ferrite.core import NodeId, ReplicaConfig, ReplicaStatus
 from ferrite.sim.checks.ghost import Ghost
+from ferrite.sim.checks.marks import Marks
 from ferrite.sim.violation import Violation
 
 
@@ -31,6 +32,9 @@ class Checks:
     config: ReplicaConfig
     now: Callable[[], tuple[int, int]]
     ghost: Ghost = field(default_factory=Ghost)
+    marks: Marks = field(default_factory=Marks)
+    committed: Callable[[NodeId, int, int, int], None] | None = None
+    """Told of each stretch (leader, first, last, term) when it is committed for the first time."""
     seen: dict[NodeId, Seen] = field(default_factory=dict)
 
     def fail(self, name: str, sentence: str, facts: str) -> None:

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 
 from ferrite.core import PAYLOAD_HEADER_BYTES, EntryKind, Identity, Index, NodeId, payload_kind
 from ferrite.core.kv import (
+    Batch,
     CommandInvalid,
-    Delete,
     MemoryStore,
     Put,
     StateMachine,
     decode_command,
 )
 from ferrite.sim.checks.ghost import Ghost
-from ferrite.sim.history import FAIL, OK, History, Operation
+from ferrite.sim.history import FAIL, OK, READS, History, Operation
 from ferrite.sim.violation import Violation
 
 _NOBODY = Identity(node_id=NodeId(0), instance=bytes(16), boot=0)
@@ -33,6 +33,8 @@ class Model:
     """key -> (revision, value), ascending; None is a deletion."""
     effects: dict[tuple[bytes, int], int] = field(default_factory=dict)
     """(client, request) -> the revision of its effect."""
+    index_of: dict[int, int] = field(default_factory=dict)
+    """Revision -> the entry that made it."""
     revision: int = 0
     state_hashes: dict[int, bytes] = field(default_factory=dict)
 
@@ -88,41 +90,42 @@ def _effect(model: Model, body: bytes, revision: int, index: int) -> None:
                 "A request of a session has one effect.",
                 f"{name} changed revisions {first} and {revision}",
             )
-    match command.operation:
-        case Put(key=key, value=value):
-            model.versions.setdefault(key, []).append((revision, value))
-        case Delete(key=key):
-            model.versions.setdefault(key, []).append((revision, None))
-        case _:
-            raise Violation("S22", "Clients here put and delete only.", f"entry {index}: {command.operation}")
+    model.index_of[revision] = index
+    operation = command.operation
+    for change in operation.operations if isinstance(operation, Batch) else (operation,):
+        value = change.value if isinstance(change, Put) else None
+        model.versions.setdefault(change.key, []).append((revision, value))
 
 
 def check_history(history: History, ghost: Ghost) -> Model:
     """Compare every answer with the replay. Raises Violation S16, S17, S18, S20, S22, F2."""
     model = replay(ghost)
     for operation in history.operations:
-        if operation.kind == "get":
-            if operation.outcome == OK:
-                _check_get(model, operation)
-        else:
+        if operation.kind not in READS:
             _check_write(model, operation)
+        elif operation.outcome == OK:
+            _check_read(model, operation)
     return model
 
 
-def _check_get(model: Model, operation: Operation) -> None:
-    revision, value = model.value_at(operation.key, operation.revision)
-    # S22 NoPhantom: what was read is what the committed log says at the revision that the answer names.
-    if (
-        operation.revision > model.revision
-        or value != operation.value
-        or (value is not None and revision != operation.mod_revision)
-    ):
-        raise Violation(
-            "S22",
-            "A read returns what the committed log holds at the revision it names.",
-            f"{operation}; the log holds {value!r} of revision {revision}",
-            time_us=operation.complete_us,
-        )
+def _check_read(model: Model, operation: Operation) -> None:
+    seen = {entry.key: entry for entry in operation.entries}
+    asked = [operation.key] if operation.kind == "get" else sorted({*model.versions, *seen})
+    for key in asked:
+        revision, value = model.value_at(key, operation.revision)
+        entry = seen.get(key)
+        # S22 NoPhantom: what was read is what the committed log says at the revision that the answer names.
+        if (
+            operation.revision > model.revision
+            or value != (entry.value if entry else None)
+            or (entry is not None and revision != entry.mod_revision)
+        ):
+            raise Violation(
+                "S22",
+                "A read returns what the committed log holds at the revision it names.",
+                f"{operation}; of {key!r} the log holds {value!r} of revision {revision}",
+                time_us=operation.complete_us,
+            )
     check_fresh(operation)
 
 
@@ -140,40 +143,45 @@ def check_fresh(operation: Operation) -> None:
 def _check_write(model: Model, operation: Operation) -> None:
     effect = model.effects.get((operation.client.encode(), operation.request_id))
     if operation.outcome == OK:
-        changes = operation.kind == "put" or operation.existed is True
-        # F2: an acknowledged write stands in the committed log, at the revision that was acknowledged.
-        if changes and effect != operation.revision:
-            raise Violation(
-                "F2",
-                "An acknowledged write is in the committed log at the revision it was given.",
-                f"{operation}; the log has its effect at {effect}",
-                time_us=operation.complete_us,
-            )
-        # S22: a delete that says it found nothing changed nothing, and there was nothing to delete at its revision.
-        if not changes and (
-            effect is not None or model.value_at(operation.key, operation.revision)[1] is not None
-        ):
-            raise Violation(
-                "S22",
-                "A delete that found nothing changed nothing.",
-                f"{operation}; the log has its effect at {effect}",
-                time_us=operation.complete_us,
-            )
-        # S18 for writes: their place in the order is after everything acknowledged before they began.
-        if operation.revision < operation.floor_revision or (
-            changes and operation.revision == operation.floor_revision
-        ):
-            raise Violation(
-                "S18",
-                "A write takes its place after everything that was acknowledged before it began.",
-                f"{operation}: revision {operation.floor_revision} was acknowledged before",
-                time_us=operation.complete_us,
-            )
+        _check_acknowledged(model, operation, effect)
     # S22 NoPhantom: what was refused for certain never shows.
     if operation.outcome == FAIL and effect is not None:
         raise Violation(
             "S22",
             "A refused write is never carried out.",
             f"{operation}; the log has its effect at {effect}",
+            time_us=operation.complete_us,
+        )
+
+
+def _check_acknowledged(model: Model, operation: Operation, effect: int | None) -> None:
+    puts = any(isinstance(change, Put) for change in operation.changes)
+    changed = puts or any(operation.existed)
+    # F2: an acknowledged write stands in the committed log, at the revision that was acknowledged.
+    if changed and effect != operation.revision:
+        raise Violation(
+            "F2",
+            "An acknowledged write is in the committed log at the revision it was given.",
+            f"{operation}; the log has its effect at {effect}",
+            time_us=operation.complete_us,
+        )
+    # S22: what it says it found is what was there before it.
+    before = operation.revision - 1 if changed else operation.revision
+    truth = tuple(model.value_at(change.key, before)[1] is not None for change in operation.changes)
+    if (operation.existed and operation.existed != truth) or (not changed and effect is not None):
+        raise Violation(
+            "S22",
+            "A write finds what the committed log held before it, and one that found nothing to delete changed nothing.",
+            f"{operation}; before it: {truth}; the log has its effect at {effect}",
+            time_us=operation.complete_us,
+        )
+    # S18 for writes: their place in the order is after everything acknowledged before they began.
+    if operation.revision < operation.floor_revision or (
+        changed and operation.revision == operation.floor_revision
+    ):
+        raise Violation(
+            "S18",
+            "A write takes its place after everything that was acknowledged before it began.",
+            f"{operation}: revision {operation.floor_revision} was acknowledged before",
             time_us=operation.complete_us,
         )

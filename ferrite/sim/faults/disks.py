@@ -1,0 +1,142 @@
+"""Faults of disks that are not drawn at each operation: stalls of the device, and damage.
+
+Damage goes beyond what a crash can do, so it befalls one node a run at most, and that node must refuse to go on or lose
+nothing: a run with a node that stays down is still a run in which a quorum may work. A disk that lies about syncs, or an old
+image put back under a node, cannot be noticed by any node alone when what is missing lies above the durable mark: that is
+outside of what Raft can stand, and not simulated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ferrite.core import NodeId
+from ferrite.core.disk import LogCorrupt, check_log
+from ferrite.sim.checks.ghost import GhostDisk
+from ferrite.sim.dice import Stream
+from ferrite.sim.disk import SECTOR_BYTES, SimDisk
+from ferrite.sim.faults.kinds import Drawn, Kind
+from ferrite.sim.faults.plan import Fault
+from ferrite.sim.node import Node
+from ferrite.sim.store import SimStore
+
+if TYPE_CHECKING:
+    from ferrite.sim.cluster import Cluster
+
+DAMAGES: Final = ("rot", "misdirect", "wipe", "swap", "lost tail", "state")
+SWAPPED_US: Final = 2_000_000
+"""How long two disks stay mixed up."""
+VOTERS_MIN: Final = 3
+"""With fewer nodes one that refuses takes the cluster down, which says nothing."""
+
+
+def _draw_stall(cluster: Cluster, dice: Stream) -> Drawn:
+    lasts_us = dice.exponential(cluster.world.options.faults.disk_stall_mean_us)
+    return {"nodes": (dice.pick(sorted(cluster.nodes)),), "lasts_us": lasts_us}
+
+
+def _stall(cluster: Cluster, fault: Fault) -> None:
+    disk = cluster.nodes[NodeId(fault.nodes[0])].disk
+    disk.stalled_until_us = max(disk.stalled_until_us, fault.until_us)
+
+
+def _draw_damage(cluster: Cluster, dice: Stream) -> Drawn | None:
+    if len(cluster.nodes) < VOTERS_MIN or any(node.may_refuse for node in cluster.nodes.values()):
+        return None
+    what = dice.pick(DAMAGES)
+    struck = dice.shuffled([node.node_id for node in cluster.nodes.values() if node.boot])
+    count = 2 if what == "swap" else 1
+    return {"nodes": tuple(struck[:count]), "data": {"what": what}} if len(struck) >= count else None
+
+
+def _damage(cluster: Cluster, fault: Fault) -> None:
+    nodes = [cluster.nodes[NodeId(number)] for number in fault.nodes]
+    what = fault.data["what"]
+    if what == "state":
+        nodes[0].may_refuse = True
+        nodes[0].lose_state()
+        return
+    for node in nodes:
+        node.may_refuse = node.held_down = True
+        if node.running:
+            node.crash(power_loss=True)
+    match what:
+        case "rot":
+            fault.data["where"] = nodes[0].disk.rot(fault.stream())
+        case "misdirect":
+            fault.data["where"] = nodes[0].disk.misdirect(fault.stream())
+        case "wipe":
+            _wipe(cluster, nodes[0], fault.stream())
+        case "swap":
+            _swap(nodes)
+            cluster.lasts_until(cluster.now_us + SWAPPED_US, _swap_back, cluster, nodes)
+        case _:
+            _lose_tail(cluster, nodes[0], fault.stream())
+    for node in nodes:
+        node.held_down = False
+        node.start()
+
+
+def _wipe(cluster: Cluster, node: Node, dice: Stream) -> None:
+    """A new data directory under the old id: the cluster must not take it for the member that it was."""
+    node.disk.wipe()
+    node.store = SimStore()
+    node.instance = dice.bits(128).to_bytes(16, "big")
+    cluster.world.invariants.ghost.disks[node.node_id] = GhostDisk()
+
+
+def _swap(nodes: list[Node]) -> None:
+    one, other = nodes
+    one.disk.swap(other.disk)
+    one.store, other.store = other.store, one.store
+
+
+def _swap_back(cluster: Cluster, nodes: list[Node]) -> None:
+    for node in nodes:
+        if node.running:
+            raise cluster.world.violation(
+                "D16", "A node does not run on another node's disk.", f"node {node.node_id} started"
+            )
+    _swap(nodes)
+    for node in nodes:
+        node.may_refuse = False
+        if not node.held_down:
+            node.start()
+
+
+def _lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
+    """Take the end of the log away, as far as the durable mark can tell that it is missing."""
+    segments = sorted(name for name in node.disk.list() if name.endswith(".seg"))
+    if not segments:
+        return
+    newest = segments[-1]
+    raw = node.disk.image(dice).read(newest, 0, node.disk.size(newest))
+    used = -(-len(raw.rstrip(b"\0")) // SECTOR_BYTES)
+    keep = {newest: dice.between(1, max(1, used - 1)) * SECTOR_BYTES}
+    trial = node.disk.image(dice)
+    trial.take_tail(keep)
+    if _is_noticed(trial):
+        node.disk.take_tail(keep)
+        node.store.fall_back()  # A state ahead of its log would be corruption.
+        cluster.world.invariants.ghost.disk(node.node_id).tail_taken = True
+        node.may_refuse = False
+
+
+def _is_noticed(disk: SimDisk) -> bool:
+    try:
+        return check_log(disk)[1].lost_tail is not None
+    except LogCorrupt:
+        return False
+
+
+KINDS: Final = (
+    Kind(
+        name="disk_stall", every_us=lambda faults: faults.disk_stall_every_us, draw=_draw_stall, strike=_stall
+    ),
+    Kind(
+        name="disk_damage",
+        every_us=lambda faults: faults.disk_damage_every_us,
+        draw=_draw_damage,
+        strike=_damage,
+    ),
+)
