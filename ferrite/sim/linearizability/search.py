@@ -14,9 +14,12 @@ all its bits was seen before. Four rules keep the search small; each keeps a lin
 1. A pure call that is legal now is linearized now: moving it here changes no state.
 2. A blind write settles every pending blind write: they may stand directly before it, seen by nobody. They stay available
    until they return, in case somebody does see them.
-3. A blind write is linearized when it returns unsettled, or returns at all (last chance), or when a pending call that is
-   neither blind nor linearized is legal after it. Otherwise the next call would be a blind write, and rule 2 does as well.
+3. A blind write that is not returning, and an unknown call, are linearized only when a known pending call that is not blind
+   can make use of the state, at once or after further unknown ones. Otherwise only unknown ones follow until the next blind
+   write: all of them may be left out, and rule 2 does for the known blind one.
 4. Of equal pending actions the one that returns first is taken: exchanging two equal ones harms nothing.
+5. Where nothing is left to settle, a call that is legal only here is preferred to a blind write to the same state which
+   returns no sooner: later on, the blind write does for either.
 """
 
 from __future__ import annotations
@@ -38,6 +41,11 @@ Trail = tuple["Trail | None", Literal["call", "settled", "pure"], int, int]
 _ROOT: Final[Trail | None] = None
 
 
+Legal = tuple[int, int, list[tuple[State, list[int], int, bool]]]
+"""What is legal in a state: bits of pure calls, bits of others, and those others, equal ones together, as (state afterwards,
+bits by return, all bits, whether that state is the same wherever the call is legal)."""
+
+
 @dataclass(slots=True)
 class Frame:
     """What is pending when one call returns."""
@@ -54,20 +62,21 @@ class Frame:
     other: list[tuple[int, Action, list[int]]] = field(default_factory=list)
     blind_known: int = 0
     """Bits of all known blind writes that are pending: what a blind write settles."""
-    legal: dict[State, tuple[int, int, list[tuple[State, list[int], int]]]] = field(default_factory=dict)
-    """state -> (bits of pure calls legal there, bits of others legal there, those as (state afterwards, bits, all bits))."""
+    unknown: int = 0
+    """Bits of the calls whose outcome is unknown."""
+    legal: dict[State, Legal] = field(default_factory=dict)
 
 
 class Search:
     """One part's search, in portions: `run` goes on where it stopped."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, *, look_ahead: bool = True) -> None:
         self._semantics: Semantics = part.semantics
         self.calls = relevant_calls(part)
         self._frames: list[Frame | None] = []
         self._plan: list[tuple[Call, int, int, list[tuple[int, Call]]]] = []
         first_bits = self._lay_out()
-        self._viable: Viable | None = Prefixes.for_calls(self.calls, self._plan)
+        self._viable: Viable | None = Prefixes.for_calls(self.calls, self._plan) if look_ahead else None
         self._seen: list[dict[State, list[int]]] = [{} for _ in self._plan]
         self._stack: list[tuple[int, State, int, int, Trail | None]] = [
             (0, part.initial, 0, first_bits, _ROOT)
@@ -159,33 +168,48 @@ class Search:
         if settled & target and not available & target:
             self._advance(place, frame, state, settled, available, trail)
             return
-        legal = frame.legal[state]
         later: list[tuple[int, State, int, int, Trail | None]] = []
-        for after, bits, _ in legal[2]:
+        weaker: dict[State, int] = {}
+        for after, bits, _, _ in frame.legal[state][2]:
             bit = next((bit for bit in bits if bit & available), 0)
-            if bit:
-                later.append((place, after, settled | bit, available & ~bit, (trail, "call", place, bit)))
+            if not bit or (bit & frame.unknown and not self._wanted(frame, after, settled, available & ~bit)):
+                continue
+            later.append((place, after, settled | bit, available & ~bit, (trail, "call", place, bit)))
+            weaker[after] = min(weaker.get(after, NEVER), frame.calls[bit].ret)
+        obliged = frame.blind_known & ~settled
         for all_bits, _, after, bits in frame.blind:
             if not available & all_bits:
                 continue
             bit = next(bit for bit in bits if bit & available)
-            if bit != target:
-                pure, others, _ = frame.legal.get(after) or self._legal(frame, after)
-                if not (pure & ~settled or others & available):
-                    continue
-            child = (
-                place,
-                after,
-                settled | frame.blind_known | bit,
-                available & ~bit,
-                (trail, "call", place, bit),
-            )
-            later.append(child)
+            if not obliged and after in weaker and weaker[after] <= frame.calls[bit].ret:
+                continue
+            if bit == target or self._wanted(frame, after, settled, available & ~bit):
+                settles = settled | frame.blind_known | bit
+                later.append((place, after, settles, available & ~bit, (trail, "call", place, bit)))
         # What helps the returning call comes last, that is, is looked at first.
         later.sort(key=lambda child: self._helps(frame, child))
         stack.extend(later)
         if settled & target:
             self._advance(place, frame, state, settled, available, (trail, "settled", place, target))
+
+    def _wanted(self, frame: Frame, state: State, settled: int, available: int) -> bool:
+        """Rule 3: whether a known call can make use of the state, at once or after further unknown ones."""
+        seen = {state}
+        waiting = [state]
+        while waiting:
+            state = waiting.pop()
+            pure, others, moves = frame.legal.get(state) or self._legal(frame, state)
+            if pure & ~settled or others & available & ~frame.unknown:
+                return True
+            for after, _, all_bits, fixed in moves:
+                if not all_bits & available:
+                    continue
+                if not fixed:
+                    return True
+                if after not in seen:
+                    seen.add(after)
+                    waiting.append(after)
+        return False
 
     def _helps(self, frame: Frame, child: tuple[int, State, int, int, Trail | None]) -> bool:
         _, after, settled, _, _ = child
@@ -212,6 +236,8 @@ class Search:
                     frame.blind_known |= bit
             else:
                 other.setdefault(call.action, []).append(bit)
+            if call.ret == NEVER:
+                frame.unknown |= bit
         frame.blind = [
             (sum(bits), action, self._semantics.result(action)[1], bits) for action, bits in blind.items()
         ]
@@ -219,19 +245,19 @@ class Search:
         self._frames[place] = frame
         return frame
 
-    def _legal(self, frame: Frame, state: State) -> tuple[int, int, list[tuple[State, list[int], int]]]:
+    def _legal(self, frame: Frame, state: State) -> Legal:
         step = self._semantics.step
         pure = 0
         for bit, action in frame.pure:
             if step(state, action)[0]:
                 pure |= bit
         others = 0
-        moves = []
+        moves: list[tuple[State, list[int], int, bool]] = []
         for all_bits, action, bits in frame.other:
             legal, after = step(state, action)
             if legal:
                 others |= all_bits
-                moves.append((after, bits, all_bits))
+                moves.append((after, bits, all_bits, self._semantics.result(action)[0]))
         frame.legal[state] = (pure, others, moves)
         return frame.legal[state]
 
@@ -257,6 +283,11 @@ class Search:
                 last_blind = len(order)
             order.extend(calls)
         return order
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether configurations were dropped for the sake of later calls: `stuck_at` may then be earlier than needed."""
+        return self._viable is not None
 
     def stuck_at(self) -> Call | None:
         """The call whose return no configuration got past; None when everything was linearized."""
