@@ -13,6 +13,7 @@ import dataclasses
 import enum
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from ferrite.core import (
@@ -40,15 +41,15 @@ _IGNORED: Final = frozenset(
         *("now_us", "counters", "_announced"),
         # Jitter: a timer runs out when the search says so.
         *("dice", "election_deadline_us"),
-        # Flushes by time are off.
-        "flushed_us",
+        # The role, by another name.
+        "office",
     }
 )
 _CLUSTER_TIMES: Final = frozenset({"time_base_us", "last_time_us"})
 """Not of the node's clock: they only become the times that entries bear."""
 _LOOSELY_IGNORED: Final = frozenset({"elected_us"}) | _CLUSTER_TIMES
-_WRITE_NUMBERS: Final = frozenset({"write_seq", "durable_seq", "_hard_state_seq"})
-"""With nothing un-synced they are all the same number, which only grows."""
+_WRITE_NUMBERS: Final = frozenset({"write_seq", "durable_seq", "hard_state_seq"})
+"""With nothing un-synced nothing waits for them, and they only grow."""
 _BAGS: Final = frozenset({"_held"})
 """Queues of messages to several nodes: each has its place in the network anyway."""
 _HISTORY_IGNORED: Final = frozenset({"disks", "entry_of", "_decoded"})
@@ -79,6 +80,7 @@ class View:
 
     def letter(self, letter: Letter) -> Frozen:
         """Freeze a message."""
+        self._ignored = frozenset()
         return self._attributes(letter)
 
     def history(self, ghost: Ghost) -> Frozen:
@@ -169,6 +171,6 @@ _KINDS: Final[dict[type, Callable[[View, Any], Frozen]]] = {
     Entry: View._entry,
     **dict.fromkeys((list, tuple, deque), View._sequence),
     **dict.fromkeys((set, frozenset), View._set),
-    **dict.fromkeys((dict, Counter), View._mapping),
+    **dict.fromkeys((dict, Counter, MappingProxyType), View._mapping),
     **dict.fromkeys((ReplicaConfig, Membership), View._nothing),
 }

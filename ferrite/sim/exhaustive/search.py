@@ -138,8 +138,8 @@ class _Search:
                 outcome.path = tuple([space.step_of(move) for move in moves])
                 return
             if after is not None and self._known.is_new(space.key(after), after.spent):
-                after.number = self._tree.add(state.number, move)
-                found.append(after)
+                number = self._tree.add(state.number, move)
+                found.append(after._replace(number=number))
 
 
 def search(
