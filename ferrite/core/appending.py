@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ferrite.core.membership import decode_membership
 from ferrite.core.messages import AppendEntries, AppendEntriesResponse, Header, Heartbeat, HeartbeatResponse
 from ferrite.core.proposals import on_heartbeat_heard
 from ferrite.core.raft import Raft
-from ferrite.core.roles import Leader
 from ferrite.core.values import (
     INDEX_MAX,
+    NO_NODE,
     PAYLOAD_HEADER_BYTES,
     TIME_US_MAX,
     Entry,
@@ -21,10 +23,13 @@ from ferrite.core.values import (
     payload_time_us,
 )
 
+_MEMBERSHIP: Final = int(EntryKind.MEMBERSHIP)
+"""A plain number: looking an enum's member up costs more than the comparison, and this runs for every entry."""
+
 
 def leader_speaks(raft: Raft, source: NodeId) -> bool:
     """Acknowledge the leader of this term; False when the message cannot be from it and is dropped."""
-    if isinstance(raft.role, Leader) or raft.leader not in {0, source}:
+    if raft.office or raft.leader not in (source, NO_NODE):
         raft.counters["messages_dropped_second_leader"] += 1
         return False
     if raft.leader != source:
@@ -75,7 +80,7 @@ def _is_sound(message: AppendEntries) -> bool:
             return False
         if payload_time_us(entry.payload) > TIME_US_MAX:
             return False
-        if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
+        if payload_kind(entry.payload) == _MEMBERSHIP:
             try:
                 decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:])
             except ValueError:

@@ -22,7 +22,7 @@ from ferrite.core.membership import (
     enter_joint,
     leave_joint,
 )
-from ferrite.core.progress import ProgressState
+from ferrite.core.progress import REPLICATE
 from ferrite.core.proposals import cluster_time_us
 from ferrite.core.raft import NEVER_US, Raft
 from ferrite.core.reads import ask_round
@@ -82,7 +82,7 @@ def _wrong_member(member: Member) -> str | None:
 
 def on_change_requested(raft: Raft, event: MembershipChangeRequested) -> None:
     """Take a change, or refuse it before anything has happened."""
-    office = raft.leads()
+    office = raft.office
     if office is None or raft.shutting_down:
         code = RefusalCode.NOT_LEADER if raft.initialized else RefusalCode.NOT_INITIALIZED
         raft.refuse(event.request, code, "membership changes are made by the leader")
@@ -173,7 +173,7 @@ def advance_changes(raft: Raft, office: Leader) -> None:
         return
     if office.change:
         _advance_change(raft, office, office.change)
-    if raft.leads() and not raft.membership.is_voter(raft.node_id):
+    if raft.office and not raft.membership.is_voter(raft.node_id):
         hand_over_on_removal(raft, office)
 
 
@@ -210,7 +210,7 @@ def _unready(raft: Raft, office: Leader, change: ChangeInProgress) -> tuple[list
         progress = office.progress.get(node)
         return node == raft.node_id or (
             progress is not None
-            and progress.state is ProgressState.REPLICATE
+            and progress.state is REPLICATE
             and progress.match_index >= change.target_index
             and progress.last_heard_us >= change.asked_us
         )

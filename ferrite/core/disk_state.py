@@ -24,18 +24,14 @@ class DiskState:
         self._truncate = False
         self._base: tuple[Index, Term] | None = None
         self._hard_state_dirty = False
-        self._hard_state_seq = last_write_seq
+        self.hard_state_seq = last_write_seq
+        """The write that makes the present term and vote durable (after `stage`)."""
         self._pending: deque[tuple[int, Index]] = deque()
 
     @property
     def hard_state_durable(self) -> bool:
         """Are the present term and vote on disk?"""
-        return not self._hard_state_dirty and self._hard_state_seq <= self.durable_seq
-
-    @property
-    def hard_state_seq(self) -> int:
-        """The write that makes the present term and vote durable (after `stage`)."""
-        return self._hard_state_seq
+        return not self._hard_state_dirty and self.hard_state_seq <= self.durable_seq
 
     def hard_state_changed(self) -> None:
         """Term, vote or cluster id changed."""
@@ -58,9 +54,10 @@ class DiskState:
 
     def stage(self, log: RaftLog, hard_state: HardState) -> Persist | None:
         """Return the one write for everything that changed since the last one, or None."""
-        entries = log.slice(self._unwritten_first, log.last_index + 1, 1 << 62) or ()
-        if not (entries or self._truncate or self._base or self._hard_state_dirty):
+        new_entries = self._unwritten_first <= log.last_index
+        if not (new_entries or self._truncate or self._base or self._hard_state_dirty):
             return None
+        entries = log.tail(self._unwritten_first) or ()
         must(self._unwritten_first + len(entries) == log.last_index + 1, "unwritten entries are in the cache")
         self.write_seq += 1
         persist = Persist(
@@ -72,7 +69,7 @@ class DiskState:
             entries=entries,
         )
         if self._hard_state_dirty:
-            self._hard_state_seq = self.write_seq
+            self.hard_state_seq = self.write_seq
         self._hard_state_dirty, self._truncate, self._base = False, False, None
         self._unwritten_first = Index(log.last_index + 1)
         self._pending.append((self.write_seq, log.last_index))

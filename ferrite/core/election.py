@@ -34,7 +34,7 @@ def on_election_timeout(raft: Raft) -> None:
     if not may_campaign(raft):
         return
     raft.counters["elections_started"] += 1
-    raft.role = PreCandidate()
+    raft.take_role(PreCandidate())
     _ask_voters(
         raft,
         PreVote(
@@ -47,7 +47,7 @@ def campaign(raft: Raft, *, disrupt: bool = False) -> None:
     """Enter the next term, vote for oneself, ask the others. The requests leave once the own vote is durable (DR1)."""
     raft.follow(NO_NODE)
     raft.set_term(Term(raft.term + 1), voted_for=raft.node_id)
-    raft.role = Candidate(disrupt=disrupt)
+    raft.take_role(Candidate(disrupt=disrupt))
     raft.reset_election_timer()
     _ask_voters(
         raft,
@@ -86,12 +86,14 @@ def count_votes(raft: Raft) -> None:
 def _become_leader(raft: Raft) -> None:
     first = Index(raft.log.last_index + 1)
     peers = {peer: Progress(next_index=first, last_heard_us=raft.now_us) for peer in _peers(raft)}
-    raft.role = Leader(
-        term_start_index=first,
-        elected_us=raft.now_us,
-        time_base_us=raft.last_time_us,
-        heartbeat_due_us=raft.now_us + raft.config.heartbeat_interval_us,
-        progress=peers,
+    raft.take_role(
+        Leader(
+            term_start_index=first,
+            elected_us=raft.now_us,
+            time_base_us=raft.last_time_us,
+            heartbeat_due_us=raft.now_us + raft.config.heartbeat_interval_us,
+            progress=peers,
+        )
     )
     raft.follow(raft.node_id)
     raft.forwards_seen.term = raft.term
@@ -150,6 +152,6 @@ def on_request_vote_response(raft: Raft, header: Header, message: RequestVoteRes
 
 def on_timeout_now(raft: Raft, header: Header, message: TimeoutNow) -> None:
     """The leader hands over: campaign at once, without PreVote, asking voters not to stick to it (thesis 3.10)."""
-    if message.term == raft.term and header.source == raft.leader and may_campaign(raft) and not raft.leads():
+    if message.term == raft.term and header.source == raft.leader and may_campaign(raft) and not raft.office:
         raft.counters["elections_started"] += 1
         campaign(raft, disrupt=True)

@@ -73,7 +73,7 @@ def _majority(voters: tuple[NodeId, ...], agrees: Callable[[NodeId], bool]) -> b
 def _median(voters: tuple[NodeId, ...], match: Callable[[NodeId], int]) -> int:
     if not voters:
         return 0
-    reached = sorted(match(voter) for voter in voters)
+    reached = sorted([match(voter) for voter in voters])
     return reached[(len(reached) - 1) // 2]
 
 

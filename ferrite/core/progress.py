@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from ferrite.core.values import NO_INDEX, Index, SnapshotMeta, must
 
@@ -20,6 +21,12 @@ class ProgressState(enum.Enum):
     """The peer is below the log's first entry and gets a snapshot in chunks."""
 
 
+# By plain names: looking an enum's member up costs more than the comparison, and this runs for every peer in every step.
+PROBE: Final = ProgressState.PROBE
+REPLICATE: Final = ProgressState.REPLICATE
+SNAPSHOT: Final = ProgressState.SNAPSHOT
+
+
 @dataclass(slots=True, kw_only=True)
 class Progress:
     """Always `match_index < next_index`; `match_index` is durable on the peer and never decreases in a term.
@@ -30,7 +37,7 @@ class Progress:
     next_index: Index
     last_heard_us: int
     match_index: Index = NO_INDEX
-    state: ProgressState = ProgressState.PROBE
+    state: ProgressState = PROBE
     probe_outstanding: bool = False
     inflight: deque[tuple[Index, int]] = field(default_factory=deque)
     """`(last index, bytes)` of appends not yet acknowledged, while REPLICATE."""
@@ -54,28 +61,28 @@ class Progress:
 
     def to_probe(self) -> None:
         """Forget what is in flight and begin again at what is certain."""
-        if self.state is ProgressState.REPLICATE:
+        if self.state is REPLICATE:
             self.next_index = Index(self.match_index + 1)
-        self.state = ProgressState.PROBE
+        self.state = PROBE
         self._clear()
 
     def to_replicate(self) -> None:
         """The peer acknowledged: pipeline from there."""
-        self.state = ProgressState.REPLICATE
+        self.state = REPLICATE
         self.next_index = Index(max(self.next_index, self.match_index + 1))
         self._clear()
 
     def to_snapshot(self) -> None:
         """The entries that the peer needs are gone."""
-        self.state = ProgressState.SNAPSHOT
+        self.state = SNAPSHOT
         self._clear()
 
     def sent(self, last_index: Index, size: int) -> None:
         """Count an append that left, with entries up to `last_index`."""
-        if self.state is ProgressState.PROBE:
+        if self.state is PROBE:
             self.probe_outstanding = True
             return
-        must(self.state is ProgressState.REPLICATE, "appends are sent in PROBE and REPLICATE only")
+        must(self.state is REPLICATE, "appends are sent in PROBE and REPLICATE only")
         self.next_index = Index(last_index + 1)
         self.inflight.append((last_index, size))
         self.inflight_bytes += size
@@ -94,7 +101,7 @@ class Progress:
     def lost_tail(self) -> None:
         """A newer boot of the peer no longer has what it acknowledged."""
         self.match_index = NO_INDEX
-        self.state = ProgressState.PROBE
+        self.state = PROBE
         self._clear()
 
     def _clear(self) -> None:

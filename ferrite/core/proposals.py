@@ -55,7 +55,7 @@ def _refusal(raft: Raft, size: int) -> tuple[RefusalCode, str] | None:
         )
     if raft.pending.is_full(size):
         return RefusalCode.OVERLOADED, "too many requests of this node have no answer yet; try again later"
-    if raft.leads() and _behind(raft):
+    if raft.office and _behind(raft):
         return (
             RefusalCode.OVERLOADED,
             "entries are committed or appended faster than they are applied; try again later",
@@ -74,7 +74,7 @@ def _behind(raft: Raft) -> bool:
 def send_waiting(raft: Raft) -> None:
     """Append what waits when leading, forward it when somebody else leads."""
     pending = raft.pending
-    office = raft.leads()
+    office = raft.office
     if office:
         if office.transfer is None and (pending.proposals_waiting or office.held_forwards):
             _append_waiting(raft, office)
@@ -123,7 +123,7 @@ def on_heartbeat_heard(raft: Raft) -> None:
 
 def on_forward(raft: Raft, header: Header, message: Forward) -> None:
     """Append another node's commands, each at most once; refuse only what certainly was not appended."""
-    office = raft.leads()
+    office = raft.office
     leading = office is not None and message.term == raft.term
     unknown = header.source not in raft.membership.members
     if unknown or (not leading and message.term != raft.forwards_seen.term):

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import replace
 from typing import Final
 
-from ferrite.core.actions import Abandon, Action, Announce, Persist, Refuse, Reply, Send, Stop
+from ferrite.core.actions import Abandon, Action, Announce, Refuse, Reply, Send, Stop
 from ferrite.core.disk_state import DiskState
 from ferrite.core.membership import Membership, decode_membership
 from ferrite.core.messages import AppendEntriesResponse, Header, Message, RequestVote
@@ -40,6 +40,8 @@ from ferrite.core.values import (
 
 NEVER_US: Final = 1 << 62
 """A deadline that does not come."""
+_MEMBERSHIP: Final = int(EntryKind.MEMBERSHIP)
+"""A plain number: looking an enum's member up costs more than the comparison, and this runs for every entry."""
 STRANGERS_MAX: Final = 1000
 """Nodes outside the membership whose incarnations are remembered: a fresh node knows nobody yet, everybody else few."""
 
@@ -54,6 +56,7 @@ class Raft:
         """Start as a follower of nobody."""
         self.config = config
         self.identity = recovered.identity
+        self.node_id: NodeId = recovered.identity.node_id
         self.now_us = now_us
         # The same seed given to every node, or kept over a restart, must not keep nodes in step.
         self.dice = Dice(config.seed ^ (recovered.identity.node_id << 32) ^ (recovered.identity.boot << 48))
@@ -63,7 +66,7 @@ class Raft:
         self.stepping_down = False
 
         log, state = recovered.log, recovered.state
-        self.hard_state: HardState = log.hard_state
+        self._set_hard_state(log.hard_state)
         self.boot_term: Term = log.hard_state.term
         self.log = RaftLog(log, config.cache_bytes_max)
         self.disk = DiskState(log.last_index, log.last_write_seq)
@@ -73,21 +76,25 @@ class Raft:
         # What was applied before may sit in the page cache only; what the log was cut below is certainly flushed.
         self.flushed_index: Index = min(log.base_index, state.applied_index)
         self.flush_outstanding = False
-        self.flushed_us = now_us
+        self.flush_due_us = NEVER_US
+        """When the state is flushed if there is anything to flush then."""
+        self.note_flushed()
         self.applied_term: Term = state.applied_term
         self.apply_outstanding = False
         self.apply_retry_us = 0
         self.load_outstanding = False
         self.load_wanted: tuple[Index, Index] | None = None
         self.last_time_us = state.time_us
-        self.memberships: list[tuple[Index, Membership]] = [(Index(0), state.membership)]
-        for index, payload in log.memberships:
-            if index > state.applied_index:
-                self.memberships.append((index, decode_membership(payload[PAYLOAD_HEADER_BYTES:])))
+        self.take_role(Follower())
+        in_log = [
+            (index, decode_membership(payload[PAYLOAD_HEADER_BYTES:]))
+            for index, payload in log.memberships
+            if index > state.applied_index
+        ]
+        self.set_memberships([(Index(0), state.membership), *in_log])
         for entry in log.tail:
             self.last_time_us = max(self.last_time_us, payload_time_us(entry.payload))
 
-        self.role: RoleState = Follower()
         self.verified: tuple[Term, Index] = (Term(0), Index(0))
         """The term, and how far its leader has proved our log to be its own (since this boot)."""
         self.leader: NodeId = NO_NODE
@@ -108,30 +115,27 @@ class Raft:
 
     # -- identity ---------------------------------------------------------------------------------------------
 
-    @property
-    def node_id(self) -> NodeId:
-        """This node."""
-        return self.identity.node_id
-
-    @property
-    def term(self) -> Term:
+    def _set_hard_state(self, hard_state: HardState) -> None:
+        self.hard_state = hard_state
+        self.term: Term = hard_state.term
         """The current term, durable or about to be."""
-        return self.hard_state.term
-
-    @property
-    def initialized(self) -> bool:
+        self.initialized = hard_state.cluster_id != NO_CLUSTER
         """Does this node belong to a cluster?"""
-        return self.hard_state.cluster_id != NO_CLUSTER
 
-    @property
-    def membership(self) -> Membership:
-        """The membership in force: the latest in the log, committed or not (thesis 4.1)."""
-        return self.memberships[-1][1]
+    def set_memberships(self, memberships: list[tuple[Index, Membership]]) -> None:
+        """Replace the memberships: the committed one and those after it in the log. The list is never changed in place."""
+        self.memberships = memberships
+        self.membership_index, self.membership = memberships[-1]
+        """The membership in force: the latest in the log, committed or not (thesis 4.1), and where it stands (0: it is older
+        than what was replayed)."""
+        mine = self._priority(self.node_id)
+        voters = self.membership.all_voters()
+        self._preferred = sum([self._priority(voter) > mine for voter in voters if voter != self.node_id])
+        if self.office:
+            self.office.quorum_due_us = 0
 
-    @property
-    def membership_index(self) -> Index:
-        """Where it stands in the log; 0 when it is older than what was replayed."""
-        return self.memberships[-1][0]
+    def _priority(self, node: NodeId) -> int:
+        return self.config.priorities.get(node, 50)
 
     @property
     def removed(self) -> bool:
@@ -149,10 +153,6 @@ class Raft:
     def shutting_down(self) -> bool:
         """Has a stop been asked for?"""
         return self.shutdown_deadline_us is not None
-
-    def leads(self) -> Leader | None:
-        """Return the leader's state when this replica leads."""
-        return self.role if isinstance(self.role, Leader) else None
 
     def instance_of(self, node: NodeId) -> bytes | None:
         """Return the data directory's uuid that this id must have, None when the id is not known."""
@@ -197,6 +197,8 @@ class Raft:
         disk = self.disk
         if self._held:
             self._release_held()
+        if not self._fresh:
+            return
         for term, to, message, promise in self._fresh:
             gate = disk.write_seq if promise else disk.hard_state_seq
             if self._is_void(term, message):
@@ -224,12 +226,6 @@ class Raft:
             isinstance(message, RequestVote) and not isinstance(self.role, Candidate)
         )
 
-    def stage_writes(self) -> None:
-        """Order the one write for everything that changed in this step."""
-        persist: Persist | None = self.disk.stage(self.log, self.hard_state)
-        if persist:
-            self.actions.append(persist)
-
     # -- terms and roles --------------------------------------------------------------------------------------
 
     def set_term(self, term: Term, voted_for: NodeId = NO_NODE) -> None:
@@ -237,23 +233,29 @@ class Raft:
         must((term, voted_for) != (self.term, self.hard_state.voted_for), "only a change is recorded")
         must(term >= self.term, "the term never decreases")
         must(term > self.term or self.hard_state.voted_for == NO_NODE, "one vote a term")
-        self.hard_state = replace(self.hard_state, term=term, voted_for=voted_for)
+        self._set_hard_state(replace(self.hard_state, term=term, voted_for=voted_for))
         self.disk.hard_state_changed()
 
     def adopt_cluster(self, cluster_id: bytes) -> None:
         """Belong to this cluster from now on."""
         must(not self.initialized, "a node belongs to one cluster for ever")
-        self.hard_state = replace(self.hard_state, cluster_id=cluster_id)
+        self._set_hard_state(replace(self.hard_state, cluster_id=cluster_id))
         self.disk.hard_state_changed()
+
+    def take_role(self, role: RoleState) -> None:
+        """Be this from now on."""
+        self.role: RoleState = role
+        self.office = role if isinstance(role, Leader) else None
+        """The role's data when this replica leads."""
 
     def become_follower(self, term: Term, leader: NodeId = NO_NODE) -> None:
         """Follow: in a later term, or in this one because somebody leads it (or nobody may)."""
-        if isinstance(self.role, Leader):
-            self._leave_office(self.role)
+        if self.office:
+            self._leave_office(self.office)
         if term > self.term:
             self.set_term(term)
         if not isinstance(self.role, Follower):
-            self.role = Follower()
+            self.take_role(Follower())
         self.follow(leader)
         self.reset_election_timer()
 
@@ -282,7 +284,7 @@ class Raft:
 
     def sticks_to_leader(self) -> bool:
         """Was a leader heard within the minimum election timeout? Then nobody gets our vote (thesis 4.2.3)."""
-        if isinstance(self.role, Leader):
+        if self.office:
             return True
         heard_us = self.leader_heard_us
         if self.leader == NO_NODE or heard_us is None:
@@ -293,13 +295,8 @@ class Raft:
         """Choose a new time to campaign; voters that others are preferred to wait longer for each of them."""
         config = self.config
         spread = config.election_timeout_max_us - config.election_timeout_min_us
-        mine = config.priorities.get(self.node_id, 50)
-        preferred = sum(
-            1
-            for voter in self.membership.all_voters()
-            if voter != self.node_id and config.priorities.get(voter, 50) > mine
-        )
-        timeout = config.election_timeout_min_us + self.dice.below(spread + 1) + preferred * (spread // 2)
+        delay_us = self.dice.below(spread + 1) + self._preferred * (spread // 2)
+        timeout = config.election_timeout_min_us + delay_us
         self.election_deadline_us = self.now_us + timeout
 
     # -- the log ----------------------------------------------------------------------------------------------
@@ -308,23 +305,25 @@ class Raft:
         """Add entries to the log; a membership is in force from here on."""
         first = self.log.last_index + 1
         self.log.append(entries)
-        for at, entry in enumerate(entries):
-            if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
-                self.memberships.append(
-                    (Index(first + at), decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:]))
-                )
+        found = [
+            (Index(first + at), decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:]))
+            for at, entry in enumerate(entries)
+            if payload_kind(entry.payload) == _MEMBERSHIP
+        ]
+        if found:
+            self.set_memberships([*self.memberships, *found])
         if entries:
             self.last_time_us = max(self.last_time_us, payload_time_us(entries[-1].payload))
 
     def truncate(self, first_index: Index) -> None:
         """Cut a conflicting suffix, and with it the memberships that stood there."""
         must(first_index > self.commit_index, "committed entries are never cut")
-        must(not isinstance(self.role, Leader), "a leader never cuts its own log (Leader Append-Only)")
+        must(self.office is None, "a leader never cuts its own log (Leader Append-Only)")
         self.log.truncate(first_index)
         self.verified = (self.verified[0], Index(min(self.verified[1], first_index - 1)))
         self.disk.truncated(first_index)
         self._unpromise(first_index)
-        self.memberships = [(index, m) for index, m in self.memberships if index < first_index]
+        self.set_memberships([(index, m) for index, m in self.memberships if index < first_index])
         self.counters["log_truncations"] += 1
 
     def reset_log(self, base_index: Index, base_term: Term) -> None:
@@ -355,7 +354,13 @@ class Raft:
     def forget_old_memberships(self) -> None:
         """Only the last committed membership and the later ones can be rolled back to."""
         while len(self.memberships) > 1 and self.memberships[1][0] <= self.commit_index:
-            del self.memberships[0]
+            self.set_memberships(self.memberships[1:])
+
+    def note_flushed(self) -> None:
+        """The state is flushed as of now: by time, the next flush is due an interval later."""
+        interval_us = self.config.flush_interval_us
+        if self.config.auto_flush and interval_us:
+            self.flush_due_us = self.now_us + interval_us
 
     # -- answers ----------------------------------------------------------------------------------------------
 
@@ -377,7 +382,7 @@ class Raft:
         self.stopped = True
         refusal = RefusalCode.SHUTTING_DOWN if code is StopCode.OK else RefusalCode.STORAGE_FAILED
         unknown = [request for request, _ in self.transfer_requests]
-        office = self.leads()
+        office = self.office
         if office and office.change:
             unknown.append(office.change.request)
         if self.bootstrap_request:
@@ -390,18 +395,26 @@ class Raft:
         for request in self.pending.reads:
             self.refuse(request, refusal, detail)
         self.actions.extend(Abandon(request=request, detail=detail) for request in unknown if request)
-        self.role, self.leader = Follower(), NO_NODE
+        self.take_role(Follower())
+        self.leader = NO_NODE
         self.announce()
         self.actions.append(Stop(code=code, detail=detail))
 
     def has_stopped(self) -> bool:
-        """Has the end been ordered?"""
+        """Has the end been ordered? A method: what stood in `stopped` before a call need not stand there after it."""
         return self.stopped
 
     def announce(self) -> None:
         """Tell the host what it shows and connects to, when it changed."""
-        now = Announce(role=self.role.role, term=self.term, leader=self.leader, membership=self.membership)
-        if now != self._announced:
+        last, role, membership = self._announced, self.role.role, self.membership
+        if (
+            last is None
+            or last.role is not role
+            or last.term != self.term
+            or last.leader != self.leader
+            or (last.membership is not membership and last.membership != membership)
+        ):
+            now = Announce(role=role, term=self.term, leader=self.leader, membership=membership)
             self._announced = now
             self.actions.append(now)
 

@@ -32,8 +32,8 @@ class RaftLog:
         self._cache_first: Index = (
             recovered.tail_first_index if recovered.tail else Index(self.last_index + 1)
         )
-        self._cache_bytes = sum(len(entry.payload) for entry in recovered.tail)
-        self._cache_bytes_max = cache_bytes_max
+        self.cache_bytes = sum(len(entry.payload) for entry in recovered.tail)
+        self.cache_bytes_max = cache_bytes_max
         self._loaded_first: Index = Index(0)
         self._loaded: tuple[Entry, ...] = ()
         self._block_bytes: dict[int, int] = {}
@@ -99,7 +99,7 @@ class RaftLog:
                 self._run_starts.append(self.last_index)
                 self._run_terms.append(entry.term)
             self._count(self.last_index, len(entry.payload))
-            self._cache_bytes += len(entry.payload)
+            self.cache_bytes += len(entry.payload)
         self._cache.extend(entries)
 
     def truncate(self, first_index: Index) -> None:
@@ -110,7 +110,7 @@ class RaftLog:
             self._run_terms.pop()
         while self._cache and self._cache_first + len(self._cache) > first_index:
             block, size = (self._cache_first + len(self._cache) - 1) // _BLOCK, len(self._cache.pop().payload)
-            self._cache_bytes -= size
+            self.cache_bytes -= size
             self._block_bytes[block] -= size
             self.bytes -= size
         if not self._cache:
@@ -124,7 +124,7 @@ class RaftLog:
         self.base_index, self.base_term, self.last_index = base_index, base_term, base_index
         self._run_starts, self._run_terms = [], []
         self._cache.clear()
-        self._cache_first, self._cache_bytes = Index(base_index + 1), 0
+        self._cache_first, self.cache_bytes = Index(base_index + 1), 0
         self._loaded = ()
         self._block_bytes, self.bytes = {}, 0
 
@@ -141,6 +141,10 @@ class RaftLog:
             self._run_starts[0] = max(self._run_starts[0], first_index)
         self._shrink_cache(first_index)
         self._forget_blocks(lambda block: block < first_index // _BLOCK)
+
+    def tail(self, first: int) -> tuple[Entry, ...] | None:
+        """Return everything from `first` on; None when it must be loaded."""
+        return tuple(self._cache[first - self._cache_first :]) if first >= self._cache_first else None
 
     def slice(self, first: int, end: int, bytes_max: int) -> tuple[Entry, ...] | None:
         """Return `[first, end)`, cut to about `bytes_max` but one entry at least; None when it must be loaded."""
@@ -160,11 +164,11 @@ class RaftLog:
 
     def trim_cache(self, needed_first: Index, bytes_max: int | None = None) -> None:
         """Drop old payloads while the cache is above its bound (or this one), but none from `needed_first` on."""
-        bytes_max = self._cache_bytes_max if bytes_max is None else bytes_max
-        if self._cache_bytes <= bytes_max:
+        bytes_max = self.cache_bytes_max if bytes_max is None else bytes_max
+        if self.cache_bytes <= bytes_max:
             return
         # By a quarter at a time: dropping from the front of a list costs the whole list.
-        goal, size, dropped = bytes_max * 3 // 4, self._cache_bytes, 0
+        goal, size, dropped = bytes_max * 3 // 4, self.cache_bytes, 0
         while size > goal and dropped < len(self._cache) and self._cache_first + dropped < needed_first:
             size -= len(self._cache[dropped].payload)
             dropped += 1
@@ -181,7 +185,7 @@ class RaftLog:
             self._loaded = ()
 
     def _drop_cached(self, count: int) -> None:
-        self._cache_bytes -= sum(len(entry.payload) for entry in self._cache[:count])
+        self.cache_bytes -= sum(len(entry.payload) for entry in self._cache[:count])
         del self._cache[:count]
         self._cache_first = Index(self._cache_first + count)
 
@@ -196,7 +200,7 @@ class RaftLog:
 
     def _count_recovered_bytes(self) -> None:
         # Only the tail's sizes are known: the older entries are taken to be like it.
-        average = self._cache_bytes // len(self._cache) if self._cache else 0
+        average = self.cache_bytes // len(self._cache) if self._cache else 0
         for index in range(self.first_index, self._cache_first):
             self._count(index, average)
         for at, entry in enumerate(self._cache):

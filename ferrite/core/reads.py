@@ -37,7 +37,7 @@ def on_read(raft: Raft, event: ReadRequested) -> None:
 
 
 def _serve_stale(raft: Raft, event: ReadRequested) -> None:
-    heard_us = raft.now_us if raft.leads() else raft.leader_heard_us
+    heard_us = raft.now_us if raft.office else raft.leader_heard_us
     bound_us = event.max_staleness_us
     if bound_us and (heard_us is None or raft.now_us - heard_us > bound_us):
         heard = "yet" if heard_us is None else f"for {(raft.now_us - heard_us) // 1000} ms"
@@ -50,23 +50,25 @@ def _serve_stale(raft: Raft, event: ReadRequested) -> None:
 
 def advance_reads(raft: Raft) -> None:
     """Begin rounds for waiting reads, take confirmed ones, serve what is applied."""
-    office = raft.leads()
+    pending, office = raft.pending, raft.office
     if office:
-        _take_confirmed(raft, office)
-        _begin_round(raft, office)
-        _take_confirmed(raft, office)
+        if office.read_batches:
+            _take_confirmed(raft, office)
+        if pending.reads_waiting or office.waiting_contexts:
+            _begin_round(raft, office)
+            _take_confirmed(raft, office)  # Alone in the cluster, a node confirms its own round.
     else:
-        _give_up_old_contexts(raft)
-        if raft.leader and raft.leader_connected:
+        if pending.contexts:
+            _give_up_old_contexts(raft)
+        if pending.reads_waiting and raft.leader and raft.leader_connected:
             _ask_leader(raft)
-    _serve_applied(raft)
+    if pending.reads_confirmed:
+        _serve_applied(raft)
 
 
 def _begin_round(raft: Raft, office: Leader) -> None:
     # Thesis 6.4, step 1: before an entry of its own term is committed, a leader does not know what is.
     if raft.commit_index < office.term_start_index or len(office.read_batches) >= ROUNDS_OUTSTANDING_MAX:
-        return
-    if not raft.pending.reads_waiting and not office.waiting_contexts:
         return
     ask_round(office)
     office.read_batches.append(
@@ -88,8 +90,6 @@ def ask_round(office: Leader) -> None:
 
 
 def _take_confirmed(raft: Raft, office: Leader) -> None:
-    if not office.read_batches:
-        return
     progress = office.progress
 
     def confirmed(node: NodeId) -> int:
@@ -112,7 +112,7 @@ def _ask_leader(raft: Raft) -> None:
     pending = raft.pending
     if raft.now_us < pending.read_retry_us:
         return
-    if pending.reads_waiting and len(pending.contexts) < ROUNDS_OUTSTANDING_MAX:
+    if len(pending.contexts) < ROUNDS_OUTSTANDING_MAX:
         requests = pending.take_waiting_reads()
         if requests:
             # A fresh context for every attempt: an answer to an earlier one proves nothing for these reads.
@@ -126,7 +126,8 @@ def read_deadline_us(raft: Raft) -> int:
     deadline_us = NEVER_US
     if pending.reads_waiting and pending.read_retry_us > raft.now_us:
         deadline_us = pending.read_retry_us
-    for asked_us, _ in pending.contexts.values():
+    if pending.contexts:
+        asked_us = min([asked_us for asked_us, _ in pending.contexts.values()])
         deadline_us = min(deadline_us, asked_us + _patience_us(raft))
     return deadline_us
 
@@ -145,7 +146,7 @@ def _give_up_old_contexts(raft: Raft) -> None:
 
 def _serve_applied(raft: Raft) -> None:
     confirmed = raft.pending.reads_confirmed
-    if not confirmed or raft.snapshots.install_outstanding:
+    if raft.snapshots.install_outstanding:
         return
     waiting: list[tuple[Index, tuple[RequestId, ...]]] = []
     for read_index, requests in confirmed:
@@ -160,7 +161,7 @@ def _serve_applied(raft: Raft) -> None:
 
 def on_read_index(raft: Raft, header: Header, message: ReadIndex) -> None:
     """Another node asks: its question joins the next round."""
-    office = raft.leads()
+    office = raft.office
     if office and message.term == raft.term and len(office.waiting_contexts) < CONTEXTS_WAITING_MAX:
         office.waiting_contexts.append((header.source, message.context))
         return

@@ -38,7 +38,6 @@ from ferrite.core.replication import (
     on_heartbeat_response,
     replicate,
 )
-from ferrite.core.roles import Leader
 from ferrite.core.snapshots import (
     install_when_quiet,
     on_install_snapshot,
@@ -94,17 +93,16 @@ class Replica:
             return NEVER_US
         if self._unfit:
             return raft.now_us
-        pending = raft.pending
-        deadline_us = min(pending.sweep_us, flush_deadline_us(raft), read_deadline_us(raft))
-        office = raft.role
-        if isinstance(office, Leader):
-            deadline_us = min(deadline_us, office.heartbeat_due_us, check_quorum_us(raft, office))
+        office = raft.office
+        deadline_us = office.heartbeat_due_us if office else raft.election_deadline_us
+        deadline_us = min(deadline_us, raft.pending.sweep_us, flush_deadline_us(raft), read_deadline_us(raft))
+        if office:
+            if office.quorum_due_us < deadline_us:
+                deadline_us = min(deadline_us, check_quorum_us(raft, office))
             if office.change:
                 deadline_us = min(deadline_us, office.change.deadline_us)
             if office.transfer:
                 deadline_us = min(deadline_us, office.transfer.deadline_us)
-        else:
-            deadline_us = min(deadline_us, raft.election_deadline_us)
         if raft.apply_retry_us > raft.now_us:
             deadline_us = min(deadline_us, raft.apply_retry_us)
         if raft.shutdown_deadline_us is not None:
@@ -169,7 +167,7 @@ def _reconcile(raft: Raft, recovered: Recovered) -> tuple[StopCode, str] | None:
             detail = f"the state has applied index {applied} (term {state.applied_term}), but the log ends at"
             return _corrupt(f"{detail} {log.last_index} or differs there: the log lost acknowledged entries")
         # A snapshot was installed, and the crash came before the log was told.
-        raft.memberships = [(Index(0), state.membership)]
+        raft.set_memberships([(Index(0), state.membership)])
         raft.reset_log(applied, state.applied_term)
         raft.flushed_index = applied
     if raft.lost_tail and raft.membership.voters == (raft.node_id,):
@@ -196,14 +194,14 @@ def check_header(raft: Raft, header: m.Header) -> str | None:
             f"meant for node {header.target} with data directory {header.target_instance.hex()}; this is node "
             f"{own.node_id} with data directory {own.instance.hex()}. A wiped or copied node must join with a new id"
         )
-    if header.source in {NO_NODE, own.node_id}:
+    if header.source in (NO_NODE, own.node_id):
         return f"comes from node {header.source}, which is nobody's id or this node's own"
     if header.cluster_id == NO_CLUSTER:
         return "the sender belongs to no cluster"
     if raft.initialized and header.cluster_id != raft.hard_state.cluster_id:
         return f"comes from cluster {header.cluster_id.hex()}; this node is in {raft.hard_state.cluster_id.hex()}"
     instance = raft.instance_of(header.source)
-    if instance is not None and instance != header.source_instance:
+    if instance != header.source_instance and instance is not None:
         return (
             f"node {header.source} is known with another data directory than {header.source_instance.hex()}"
         )
@@ -218,8 +216,10 @@ def _on_message(raft: Raft, event: e.MessageReceived) -> None:
         raft.counters["messages_dropped_identity"] += 1
         return
     # A fresh node answers a pre-vote in term 0; nothing else is ever said there.
-    if message.term > min(TERM_MAX, raft.term + TERM_JUMP_MAX) or (
-        message.term == 0 and not isinstance(message, m.PreVoteResponse)
+    if (
+        message.term > raft.term + TERM_JUMP_MAX
+        or message.term > TERM_MAX
+        or (message.term == 0 and not isinstance(message, m.PreVoteResponse))
     ):
         raft.counters["messages_dropped_malformed"] += 1
         return
@@ -237,10 +237,11 @@ def _on_message(raft: Raft, event: e.MessageReceived) -> None:
 
 def _note_boot(raft: Raft, header: m.Header) -> None:
     key = (header.source, header.source_instance)
-    raft.remember_instance(header.source, header.source_instance)
+    if raft.instances_seen.get(header.source) != header.source_instance:
+        raft.remember_instance(header.source, header.source_instance)
     if header.source_boot > raft.boots_seen.get(key, 0):
         raft.boots_seen[key] = header.source_boot
-        office = raft.leads()
+        office = raft.office
         progress = office.progress.get(header.source) if office else None
         if progress:
             progress.to_probe()  # What was in flight went to an incarnation that is gone.
@@ -273,7 +274,7 @@ def _answer_earlier_term(raft: Raft, header: m.Header, message: m.Message) -> No
 
 
 def _on_peer_unreachable(raft: Raft, event: e.PeerUnreachable) -> None:
-    office = raft.leads()
+    office = raft.office
     progress = office.progress.get(event.peer) if office else None
     if progress:
         progress.to_probe()
@@ -353,15 +354,16 @@ _TAKEN_FROM_EARLIER_TERMS: Final = frozenset({m.PreVote, m.PreVoteResponse, m.Fo
 
 
 def _fire_timers(raft: Raft) -> None:
-    office = raft.leads()
+    office = raft.office
     if office:
-        if raft.now_us >= check_quorum_us(raft, office):
+        if raft.now_us >= office.quorum_due_us and raft.now_us >= check_quorum_us(raft, office):
             raft.counters["quorum_lost"] += 1
             raft.become_follower(raft.term)
         else:
             if raft.now_us >= office.heartbeat_due_us:
                 on_heartbeat_due(raft, office)
-            expire_change(raft, office)
+            if office.change:
+                expire_change(raft, office)
     elif raft.now_us >= raft.election_deadline_us:
         on_election_timeout(raft)
     if raft.now_us >= raft.pending.sweep_us:
@@ -369,22 +371,29 @@ def _fire_timers(raft: Raft) -> None:
 
 
 def _settle(raft: Raft) -> None:
-    """Draw every consequence of what this step recorded; then order writes, and let go what may leave."""
-    for passes in range(SETTLE_PASSES_MAX + 1):
-        must(passes < SETTLE_PASSES_MAX, "consequences come to rest")
-        before = (raft.role, raft.term, raft.commit_index, raft.log.last_index)
+    """Draw every consequence of what this step recorded; then order writes, and let go what may leave.
+
+    Most steps change little: what stands before a rule is a condition without which it would do nothing.
+    """
+    log, snapshots = raft.log, raft.snapshots
+    for _ in range(SETTLE_PASSES_MAX):
+        before = (raft.role, raft.term, raft.commit_index, log.last_index)
         count_votes(raft)
-        office = raft.leads()
+        office = raft.office
         if office:
             follow_membership(raft, office)
-            advance_commit_by_quorum(raft, office)
+            if raft.commit_index < log.last_index:
+                advance_commit_by_quorum(raft, office)
             advance_changes(raft, office)
-            advance_transfer(raft, office)
+            if office.transfer:
+                advance_transfer(raft, office)
         send_waiting(raft)
         advance_reads(raft)
-        if before == (raft.role, raft.term, raft.commit_index, raft.log.last_index):
+        if before == (raft.role, raft.term, raft.commit_index, log.last_index):
             break
-    office = raft.leads()
+    else:
+        must(False, "consequences come to rest")
+    office = raft.office
     if office:
         follow_membership(raft, office)
         replicate(raft, office)
@@ -392,21 +401,31 @@ def _settle(raft: Raft) -> None:
     if raft.stepping_down:
         raft.stepping_down = False
         raft.become_follower(raft.term)
-    raft.forget_old_memberships()
-    install_when_quiet(raft)
-    order_apply(raft)
-    order_load_if_wanted(raft)
-    order_flush(raft)
-    answer_transfers(raft)
-    trim_cache(raft)
-    raft.stage_writes()
+    if len(raft.memberships) > 1:
+        raft.forget_old_memberships()
+    if snapshots.complete:
+        install_when_quiet(raft)
+    if raft.applied_index < raft.commit_index:
+        order_apply(raft)
+    if raft.load_wanted:
+        order_load_if_wanted(raft)
+    if raft.flushed_index < raft.applied_index:
+        order_flush(raft)
+    if raft.transfer_requests:
+        answer_transfers(raft)
+    if log.cache_bytes > log.cache_bytes_max:
+        trim_cache(raft)
+    persist = raft.disk.stage(log, raft.hard_state)
+    if persist:
+        raft.actions.append(persist)
     raft.release_messages()
     raft.announce()
-    advance_shutdown(raft)
+    if raft.shutdown_deadline_us is not None:
+        advance_shutdown(raft)
 
 
 def _status(raft: Raft) -> ReplicaStatus:
-    office = raft.leads()
+    office = raft.office
     peers = {
         peer: PeerStatus(
             match_index=progress.match_index,

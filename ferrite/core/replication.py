@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ferrite.core.messages import AppendEntries, AppendEntriesResponse, Header, Heartbeat, HeartbeatResponse
-from ferrite.core.progress import Progress, ProgressState
+from ferrite.core.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from ferrite.core.raft import Raft
 from ferrite.core.roles import Leader
 from ferrite.core.snapshots import begin_snapshot
@@ -15,9 +15,10 @@ def follow_membership(raft: Raft, office: Leader) -> None:
 
     A new one is probed from the end of the log.
     """
-    peers = tuple(sorted({peer for _, each in raft.memberships for peer in each.peers_of(raft.node_id)}))
-    if len(peers) == len(office.progress) and all(peer in office.progress for peer in peers):
+    if office.memberships is raft.memberships:
         return
+    office.memberships = raft.memberships
+    peers = sorted({peer for _, each in raft.memberships for peer in each.peers_of(raft.node_id)})
     for gone in [peer for peer in office.progress if peer not in peers]:
         del office.progress[gone]
     for peer in peers:
@@ -46,12 +47,16 @@ def advance_commit_by_quorum(raft: Raft, office: Leader) -> None:
 def replicate(raft: Raft, office: Leader) -> None:
     """Send each peer what it lacks: entries, else the commit index; and heartbeats of a new round when one is due."""
     for peer, progress in office.progress.items():
-        if progress.state is ProgressState.SNAPSHOT:
+        if progress.state is SNAPSHOT:
             continue
-        sent = _send_entries(raft, peer, progress)
+        sent = _may_send(raft, progress) and _send_entries(raft, peer, progress)
         if office.round_due:
             continue  # The heartbeat below tells the commit index.
-        if not sent and progress.commit_sent < min(raft.commit_index, progress.match_index):
+        if (
+            not sent
+            and progress.commit_sent < raft.commit_index
+            and progress.commit_sent < progress.match_index
+        ):
             _send_heartbeat(raft, peer, progress, 0)
     if office.round_due:
         office.round_due = False
@@ -67,6 +72,7 @@ def _send_heartbeat(raft: Raft, peer: NodeId, progress: Progress, round_number: 
 
 
 def _send_entries(raft: Raft, peer: NodeId, progress: Progress) -> bool:
+    """Send appends until the window is full or nothing is left; False when not even one could be made."""
     sent = False
     while _may_send(raft, progress):
         prev_index = Index(progress.next_index - 1)
@@ -85,12 +91,13 @@ def _send_entries(raft: Raft, peer: NodeId, progress: Progress) -> bool:
 
 
 def _may_send(raft: Raft, progress: Progress) -> bool:
-    if progress.state is ProgressState.PROBE:
+    if progress.state is PROBE:
         return not progress.probe_outstanding
+    if progress.next_index > raft.log.last_index:
+        return False
     config = raft.config
     return (
-        progress.state is ProgressState.REPLICATE
-        and progress.next_index <= raft.log.last_index
+        progress.state is REPLICATE
         and len(progress.inflight) < config.inflight_messages_max
         and progress.inflight_bytes < config.inflight_bytes_max
     )
@@ -134,9 +141,9 @@ def on_append_entries_response(raft: Raft, header: Header, message: AppendEntrie
             return
         if progress.matched(message.match_index, header.source_boot):
             progress.match_round = office.round
-        if progress.state is ProgressState.PROBE and progress.match_index == message.match_index:
+        if progress.state is PROBE and progress.match_index == message.match_index:
             progress.to_replicate()
-        elif progress.state is ProgressState.SNAPSHOT and raft.log.term_at(progress.match_index) is not None:
+        elif progress.state is SNAPSHOT and raft.log.term_at(progress.match_index) is not None:
             progress.to_probe()
             progress.to_replicate()
     else:
@@ -153,9 +160,9 @@ def _on_refusal(raft: Raft, header: Header, progress: Progress, message: AppendE
     if rejected <= progress.match_index and header.source_boot > progress.match_boot > 0:
         progress.lost_tail()
         raft.counters["peer_lost_tail"] += 1
-    elif progress.state is ProgressState.PROBE and rejected != progress.next_index - 1:
+    elif progress.state is PROBE and rejected != progress.next_index - 1:
         return  # Of an earlier probe.
-    elif progress.state is ProgressState.SNAPSHOT or rejected <= progress.match_index:
+    elif progress.state is SNAPSHOT or rejected <= progress.match_index:
         return
     progress.to_probe()
     hint = message.conflict_index
@@ -180,7 +187,7 @@ def on_heartbeat_response(raft: Raft, header: Header, message: HeartbeatResponse
 
 
 def _progress(raft: Raft, header: Header) -> tuple[Leader, Progress] | None:
-    office = raft.leads()
+    office = raft.office
     progress = office.progress.get(header.source) if office else None
     if office is None or progress is None:
         return None
@@ -196,9 +203,9 @@ def on_heartbeat_due(raft: Raft, office: Leader) -> None:
     for peer, progress in office.progress.items():
         if progress.chunk_outstanding and raft.now_us >= progress.chunk_resend_us:
             progress.chunk_outstanding, progress.chunk_retried = False, True
-        if progress.state is ProgressState.PROBE:
+        if progress.state is PROBE:
             progress.probe_outstanding = False
-        elif progress.state is ProgressState.REPLICATE and progress.match_index < progress.next_index - 1:
+        elif progress.state is REPLICATE and progress.match_index < progress.next_index - 1:
             if not progress.acknowledged:
                 _probe_end(raft, peer, progress)
             progress.acknowledged = False
@@ -232,5 +239,5 @@ def check_quorum_us(raft: Raft, office: Leader) -> int:
             return raft.now_us
         return progress[node].last_heard_us if node in progress else office.elected_us
 
-    quorum_heard_us = raft.membership.committed(heard_us)
-    return quorum_heard_us + raft.config.election_timeout_min_us
+    office.quorum_due_us = raft.membership.committed(heard_us) + raft.config.election_timeout_min_us
+    return office.quorum_due_us

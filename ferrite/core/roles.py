@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from ferrite.core.membership import Change
+from ferrite.core.membership import Change, Membership
 from ferrite.core.progress import Progress
 from ferrite.core.values import NO_INDEX, NO_TERM, Index, NodeId, RequestId, Role, Term
 
@@ -79,7 +79,11 @@ class Leader:
     elected_us: int
     time_base_us: int
     heartbeat_due_us: int
+    quorum_due_us: int = 0
+    """CheckQuorum is not due before this: to hear from a peer only moves it later, another membership sets it to 0."""
     progress: dict[NodeId, Progress] = field(default_factory=dict)
+    memberships: list[tuple[Index, Membership]] | None = None
+    """Those that `progress` has the peers of."""
     round: int = 0
     round_due: bool = False
     """A heartbeat of a new round is to be sent in this settle."""

@@ -8,7 +8,7 @@ from ferrite.core.events import SnapshotInstalled, SnapshotLost, SnapshotSaved
 from ferrite.core.membership import Membership
 from ferrite.core.messages import Header, InstallSnapshotResponse
 from ferrite.core.messages import InstallSnapshot as InstallSnapshotMessage
-from ferrite.core.progress import Progress, ProgressState
+from ferrite.core.progress import SNAPSHOT, Progress
 from ferrite.core.proposals import abandon_skipped
 from ferrite.core.raft import Raft
 from ferrite.core.recovered import LostTail
@@ -28,7 +28,7 @@ def send_snapshots(raft: Raft, office: Leader) -> None:
     """Order the next chunk for each peer that waits for one, and a new snapshot when there is none to send."""
     snapshots = raft.snapshots
     for peer, progress in office.progress.items():
-        if progress.state is not ProgressState.SNAPSHOT or progress.chunk_outstanding:
+        if progress.state is not SNAPSHOT or progress.chunk_outstanding:
             continue
         snapshot = progress.snapshot or _usable(raft, snapshots.saved)
         if snapshot is None:
@@ -77,7 +77,7 @@ def on_snapshot_lost(raft: Raft, event: SnapshotLost) -> None:
     if not event.snapshot_id:
         snapshots.save_outstanding = False
     snapshots.save_retry_us = raft.now_us + raft.config.heartbeat_interval_us
-    office = raft.leads()
+    office = raft.office
     for progress in office.progress.values() if office else ():
         if progress.snapshot and progress.snapshot.snapshot_id == event.snapshot_id:
             # At the next heartbeat, not at once: what cannot be read now is not asked for in a loop.
@@ -87,17 +87,13 @@ def on_snapshot_lost(raft: Raft, event: SnapshotLost) -> None:
 
 def on_install_snapshot_response(raft: Raft, header: Header, message: InstallSnapshotResponse) -> None:
     """Go on at the byte that the receiver names, or with entries once it has installed."""
-    office = raft.leads()
+    office = raft.office
     progress = office.progress.get(header.source) if office else None
     if progress is None:
         return
     progress.last_heard_us = raft.now_us
     snapshot = progress.snapshot
-    if (
-        progress.state is not ProgressState.SNAPSHOT
-        or not snapshot
-        or snapshot.snapshot_id != message.snapshot_id
-    ):
+    if progress.state is not SNAPSHOT or not snapshot or snapshot.snapshot_id != message.snapshot_id:
         return
     if message.installed:
         progress.to_probe()
@@ -126,10 +122,10 @@ def _moves_on(progress: Progress, next_offset: int) -> bool:
 
 def log_needed_from(raft: Raft) -> Index:
     """Return the first entry that a peer needs once its snapshot is installed (dgraph #9793: no endless loop)."""
-    office = raft.leads()
+    office = raft.office
     needed = raft.log.last_index + 1
     for progress in office.progress.values() if office else ():
-        if progress.state is ProgressState.SNAPSHOT and progress.snapshot:
+        if progress.state is SNAPSHOT and progress.snapshot:
             needed = min(needed, progress.snapshot.last_index + 1)
     return Index(needed)
 
@@ -232,7 +228,7 @@ def _move_behind(raft: Raft, meta: SnapshotMeta, membership: Membership) -> None
     # With the same entry at its end, what the log has after it stays; else it was never part of this history.
     keeps_suffix = raft.log.term_at(meta.last_index) == meta.last_term
     later = [(index, m) for index, m in raft.memberships if index > meta.last_index] if keeps_suffix else []
-    raft.memberships = [(meta.last_index, membership), *later]
+    raft.set_memberships([(meta.last_index, membership), *later])
     if not keeps_suffix:
         raft.reset_log(meta.last_index, meta.last_term)
     raft.applied_index = raft.flushed_index = meta.last_index

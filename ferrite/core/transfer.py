@@ -5,7 +5,7 @@ from __future__ import annotations
 from ferrite.core.actions import Abandon
 from ferrite.core.events import ShutdownRequested, TransferRequested
 from ferrite.core.messages import TimeoutNow
-from ferrite.core.progress import ProgressState
+from ferrite.core.progress import SNAPSHOT
 from ferrite.core.raft import Raft
 from ferrite.core.roles import Leader, Transfer
 from ferrite.core.values import NO_NODE, NodeId, RefusalCode, StopCode
@@ -13,7 +13,7 @@ from ferrite.core.values import NO_NODE, NodeId, RefusalCode, StopCode
 
 def on_transfer_requested(raft: Raft, event: TransferRequested) -> None:
     """Begin to hand over; the request is answered when somebody leads a later term."""
-    office = raft.leads()
+    office = raft.office
     if office is None:
         code = RefusalCode.NOT_LEADER if raft.initialized else RefusalCode.NOT_INITIALIZED
         raft.refuse(event.request, code, "only the leader can hand leadership over")
@@ -43,7 +43,7 @@ def best_successor(raft: Raft, office: Leader) -> NodeId:
         for node, progress in office.progress.items()
         if node in raft.membership.voters
         and progress.last_heard_us > heard_since_us
-        and progress.state is not ProgressState.SNAPSHOT
+        and progress.state is not SNAPSHOT
     ]
     return NodeId(-max(candidates)[2]) if candidates else NO_NODE
 
@@ -90,7 +90,7 @@ def hand_over_on_removal(raft: Raft, office: Leader) -> None:
 def answer_transfers(raft: Raft) -> None:
     """Answer the waiting requests: somebody else leads now, or the time is over."""
     for request, deadline_us in list(raft.transfer_requests):
-        office = raft.leads()
+        office = raft.office
         if raft.leader not in {NO_NODE, raft.node_id}:
             raft.reply(request, raft.leader)
         elif raft.now_us >= deadline_us or (office and office.transfer is None):
@@ -104,7 +104,7 @@ def answer_transfers(raft: Raft) -> None:
 def on_shutdown_requested(raft: Raft, event: ShutdownRequested) -> None:
     """Take no more requests; hand leadership over if there is somebody to take it."""
     raft.shutdown_deadline_us = event.deadline_us
-    office = raft.leads()
+    office = raft.office
     if office and office.transfer is None:
         successor = best_successor(raft, office)
         if successor:
@@ -116,7 +116,7 @@ def advance_shutdown(raft: Raft) -> None:
     deadline_us = raft.shutdown_deadline_us
     if deadline_us is None or raft.stopped:
         return
-    office = raft.leads()
+    office = raft.office
     handing_over = office is not None and office.transfer is not None
     if raft.now_us >= deadline_us or (not handing_over and not len(raft.pending)):
         raft.stop(

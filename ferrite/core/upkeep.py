@@ -18,8 +18,10 @@ APPLY_RETRY_US: Final = 20_000
 
 def order_apply(raft: Raft) -> None:
     """Apply what is committed *and* durable here (DR3), one batch at a time."""
+    if raft.apply_outstanding or raft.snapshots.installing:
+        return
     end = min(raft.commit_index, raft.disk.persisted_index) + 1
-    if raft.apply_outstanding or raft.snapshots.installing or raft.applied_index + 1 >= end:
+    if raft.applied_index + 1 >= end:
         return
     if raft.now_us < raft.apply_retry_us:
         return
@@ -78,22 +80,18 @@ def on_entries_loaded(raft: Raft, event: EntriesLoaded) -> None:
 
 def flush_deadline_us(raft: Raft) -> int:
     """Return when the state is to be flushed by time; never when there is nothing to flush."""
-    interval_us = raft.config.flush_interval_us
     idle = raft.applied_index == raft.flushed_index or raft.flush_outstanding or raft.snapshots.installing
-    if idle or not raft.config.auto_flush or not interval_us:
-        return NEVER_US
-    return raft.flushed_us + interval_us
+    return NEVER_US if idle else raft.flush_due_us
 
 
 def order_flush(raft: Raft) -> None:
     """Flush by entries, by time, or because the log has grown too large."""
-    config = raft.config
-    unflushed = raft.applied_index - raft.flushed_index
-    if not unflushed or raft.flush_outstanding or raft.snapshots.installing:
+    if raft.flush_outstanding or raft.snapshots.installing:
         return
+    config = raft.config
+    by_count = config.auto_flush and raft.applied_index - raft.flushed_index >= config.flush_entries
     too_large = raft.log.bytes > config.log_bytes_max and _cut_would_help(raft)
-    by_count = config.auto_flush and unflushed >= config.flush_entries
-    if too_large or by_count or raft.now_us >= flush_deadline_us(raft):
+    if by_count or too_large or raft.now_us >= raft.flush_due_us:
         raft.flush_outstanding = True
         raft.actions.append(FlushState())
 
@@ -106,7 +104,7 @@ def _cut_would_help(raft: Raft) -> bool:
 def on_state_flushed(raft: Raft, event: StateFlushed) -> None:
     """The log below is needed for slow peers only."""
     raft.flush_outstanding = False
-    raft.flushed_us = raft.now_us
+    raft.note_flushed()
     if event.applied_index > raft.applied_index:
         raft.stop(
             StopCode.CORRUPTION,

@@ -1,7 +1,8 @@
-"""`python -m ferrite.sim`."""
+"""`python -m ferrite.sim` is `ferrite-sim`."""
 
 import sys
 
 from ferrite.sim.cli import main
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":  # worker processes of a sweep import this file under another name
+    sys.exit(main())

@@ -186,7 +186,7 @@ class LogMachine(RuleBasedStateMachine):
     @invariant()
     def bytes_are_right_to_a_few_blocks(self) -> None:
         assert self.log.bytes >= 0
-        assert self.log._cache_bytes == sum(len(one.payload) for one in self.log._cache)
+        assert self.log.cache_bytes == sum(len(one.payload) for one in self.log._cache)
 
 
 LogMachine.TestCase.settings = settings(

@@ -1,0 +1,5 @@
+"""`ferrite-sim`: the command line of the simulator."""
+
+from ferrite.sim.cli.group import main
+
+__all__ = ["main"]

@@ -1,0 +1,79 @@
+"""The group of all commands, and how an error looks: one line, exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from ferrite import __version__
+from ferrite.sim.cli.exit_codes import EXIT_CODES_HELP, ExitCode
+from ferrite.sim.cli.options import options
+from ferrite.sim.cli.run import run
+from ferrite.sim.cli.sweep import sweep
+
+PROGRAM = "ferrite-sim"
+
+_HELP = f"""A whole Ferrite cluster in one seeded process: simulated clocks, networks and disks, clients, faults, and every check.
+
+The same seed gives the same run, bit for bit, on any machine.
+
+\b
+Start here:
+  ferrite-sim run --seed 42                    one run; the last line is its digest
+  ferrite-sim sweep --seeds 1..1000 -j 2       many runs, on two processes
+  ferrite-sim options --seed 42                what the seed chose, and what each option means
+
+{EXIT_CODES_HELP}
+"""
+
+
+@click.group(
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def ferrite_sim() -> None:
+    """All commands."""
+
+
+for command in (run, sweep, options):
+    ferrite_sim.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command with these words, or those of the process; return the exit code (see ExitCode)."""
+    try:
+        code = ferrite_sim.main(
+            None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False
+        )
+        return ExitCode.CLEAN if code is None else int(code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return ExitCode.BAD_INPUT
+    except click.ClickException as error:
+        click.echo(_one_line(error), err=True)
+        return ExitCode.BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{PROGRAM}: interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`ferrite-sim ... | head`); Python's own flush at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.CLEAN
+    except Exception:  # noqa: BLE001 - the last line of defence: exit code 1 would say that an invariant is broken
+        traceback.print_exc()
+        click.echo(f"{PROGRAM}: an error that nobody expected; this is a bug in ferrite-sim", err=True)
+        return ExitCode.CRASH
+
+
+def _one_line(error: click.ClickException) -> str:
+    """`ferrite-sim run: what is wrong (see ferrite-sim run --help)`."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = PROGRAM if context is None else context.command_path
+    message = " ".join(error.format_message().split()).rstrip(".")
+    hint = f" (see {where} --help)" if isinstance(error, click.UsageError) else ""
+    return f"{where}: {message}{hint}"

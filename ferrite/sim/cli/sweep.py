@@ -1,0 +1,215 @@
+"""`ferrite-sim sweep`: many seeds, their sum, and what to do about each failure."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ferrite.sim.cli.choices import Number, OutputFile, SeedRange, choice_of, choice_options
+from ferrite.sim.cli.console import stdout_console
+from ferrite.sim.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
+from ferrite.sim.cli.progress import Report, progress
+from ferrite.sim.search.settings import RunChoice, SettingInvalid
+from ferrite.sim.search.workers import WORKERS_MAX, Workers, WorkersFailed, dask_workers, local_workers
+
+if TYPE_CHECKING:
+    from ferrite.sim.search.sweep import Runner, SeedOutcome
+    from ferrite.sim.search.tally import Tally
+
+SHARDS_MAX: Final = 10_000
+FAILURES_SHOWN: Final = 50
+"""Rows of the table of failures: after so many, what is wrong is known. --json has all."""
+
+_HELP = f"""Run many seeds and report: verdicts, failures with the command that replays each, coverage, costs.
+
+\b
+  ferrite-sim sweep --seeds 1..1000 -j 2                     two processes of this machine
+  ferrite-sim sweep --seeds 1..100 --nodes 5 --seconds 5     shorter runs of five nodes
+  ferrite-sim sweep --seeds 1..9999 --fail-fast --json s.json
+  ferrite-sim sweep --seeds 1..1000000 --dask tcp://10.0.0.1:8786
+  ferrite-sim sweep --seeds 1..1000000 --shard 3/20          the fourth of twenty interleaved parts
+
+The combined digest, the last line, is equal for equal sweeps, however they were spread over workers. Ctrl-C ends with the
+summary so far.
+
+{EXIT_CODES_HELP}
+The gravest verdict of the sweep decides, in the order safety, nondeterminism, crash, liveness.
+"""
+
+
+class ShardType(click.ParamType[tuple[int, int]]):
+    """`K/N` with 0 <= K < N, as Kubernetes counts the Pods of an indexed Job."""
+
+    name = "shard"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Text to (K, N)."""
+        if isinstance(value, tuple):
+            return value
+        part, _, parts = str(value).partition("/")
+        try:
+            index, count = int(part), int(parts)
+        except ValueError:
+            index = count = 0
+        if not 0 <= index < count <= SHARDS_MAX:
+            self.fail(f"{value!r} is no shard; expected K/N with 0 <= K < N <= {SHARDS_MAX}", param, ctx)
+        return index, count
+
+
+@click.command(help=_HELP)
+@click.option(
+    "--seeds", type=SeedRange(), required=True, metavar="A..B", help="All seeds from A to B, both included."
+)
+@click.option(
+    "-j", "--jobs", type=Number(1, WORKERS_MAX), default=1, show_default=True, metavar="N",
+    help="Processes of this machine.",
+)  # fmt: skip
+@click.option(
+    "--dask", metavar="ADDRESS", help="Run on this Dask scheduler's workers instead (extra `ferrite[dask]`)."
+)
+@click.option(
+    "--shard",
+    type=ShardType(),
+    metavar="K/N",
+    help="Only part K of N, 0 <= K < N: every N-th seed from the K-th.",
+)
+@click.option("--fail-fast", is_flag=True, help="End at the first failure.")
+@click.option("--json", "json_file", type=OutputFile(), metavar="FILE",
+              help="Write the whole summary as JSON (- for standard output, instead of the text).")  # fmt: skip
+@choice_options
+def sweep(
+    *, seeds: range, jobs: int, dask: str | None, shard: tuple[int, int] | None, fail_fast: bool,
+    json_file: str | None, nodes: int, seconds: int, settings: tuple[tuple[str, str], ...],
+) -> int:  # fmt: skip
+    """Spread the seeds, gather the outcomes, print the sum."""
+    from ferrite.sim.search.sweep import seed_runner
+
+    if dask and jobs != 1:
+        raise click.UsageError("choose one of -j and --dask: a Dask cluster has its own number of workers")
+    part = seeds if shard is None else seeds[shard[0] :: shard[1]]
+    if not part:
+        raise click.UsageError(f"the shard is empty: {len(seeds)} seeds in {shard and shard[1]} parts")
+    choice = choice_of(nodes, seconds, settings, seed=part[0])
+    with _refusals():
+        tally, interrupted = gather(
+            part,
+            seed_runner(choice),
+            dask_workers(dask) if dask else local_workers(jobs),
+            fail_fast=fail_fast,
+        )
+    if json_file is not None:
+        write_json(json_file, tally, part, choice)
+    if json_file != "-":
+        show(tally, part, choice)
+    return ExitCode.INTERRUPTED if interrupted else worst_exit_code(tally.verdicts)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What only shows at work: an option that some seed's draw makes impossible, workers that cannot work."""
+    try:
+        yield
+    except (SettingInvalid, WorkersFailed) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def gather(
+    seeds: Sequence[int],
+    runner: Runner,
+    place: contextlib.AbstractContextManager[Workers],
+    *,
+    fail_fast: bool = False,
+) -> tuple[Tally, bool]:
+    """Run all seeds with progress; return what they add up to, and whether Ctrl-C ended it early."""
+    from ferrite.sim.search.sweep import sweep as outcomes_of
+    from ferrite.sim.search.tally import Tally
+
+    tally = Tally()
+    try:
+        with place as workers, progress("seeds", len(seeds)) as report:
+            outcomes = outcomes_of(seeds, runner, workers)
+            with contextlib.closing(outcomes):
+                count(outcomes, tally, report, fail_fast=fail_fast)
+    except KeyboardInterrupt:
+        click.echo("interrupted; this is the sum so far", err=True)
+        return tally, True
+    return tally, False
+
+
+def count(outcomes: Iterable[SeedOutcome], tally: Tally, report: Report, *, fail_fast: bool) -> None:
+    """Add each outcome up and tell of it."""
+    for outcome in outcomes:
+        tally.add(outcome)
+        report(done=tally.done, failures=len(tally.failures))
+        if fail_fast and tally.failures:
+            return
+
+
+def write_json(name: str, tally: Tally, seeds: range, choice: RunChoice) -> None:
+    """The tally with what was asked for; the whole file or none."""
+    asked = {
+        "first_seed": seeds[0],
+        "last_seed": seeds[-1],
+        "step": seeds.step,
+        "arguments": choice.arguments().strip(),
+    }
+    text = json.dumps({**asked, **tally.to_json()}, indent=1) + "\n"
+    if name == "-":
+        click.echo(text, nl=False)
+        return
+    half = Path(f"{name}.part")
+    try:
+        half.write_text(text, encoding="utf-8")
+        os.replace(half, name)
+    except OSError as error:
+        raise click.UsageError(f"{name} cannot be written: {error.strerror}") from error
+
+
+def show(tally: Tally, seeds: range, choice: RunChoice) -> None:
+    """The summary as text."""
+    every = f", every {seeds.step}th" if seeds.step > 1 else ""
+    click.echo(f"seeds: {tally.done} of {len(seeds)} ({seeds[0]}..{seeds[-1]}{every})")
+    click.echo("verdicts: " + ", ".join(f"{kind} {count}" for kind, count in sorted(tally.verdicts.items())))
+    if tally.failures:
+        show_failures(tally.sorted_failures(), choice)
+    show_coverage(tally)
+    click.echo(
+        f"cpu: {_seconds(sum(tally.cpu_us))} s; each seed mean {_seconds(tally.cpu_us_mean())} s, "
+        f"median {_seconds(tally.cpu_us_percentile(50))} s, p99 {_seconds(tally.cpu_us_percentile(99))} s"
+    )
+    speed = tally.simulated_per_cpu_milli()
+    click.echo(f"speed: {speed // 1000}.{speed % 1000:03} simulated seconds per CPU second")
+    click.echo(f"combined digest: {tally.combined_digest()}")
+
+
+def show_failures(failures: Sequence[SeedOutcome], choice: RunChoice) -> None:
+    """One row for each failed seed."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("seed", "verdict", "invariant", "at"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("replay", overflow="fold")
+    for failure in failures[:FAILURES_SHOWN]:
+        at = f"{_seconds(failure.time_us)} s"
+        command = choice.replay_command(failure.seed)
+        table.add_row(str(failure.seed), failure.verdict, failure.invariant, at, command)
+    stdout_console().print(table)
+    if len(failures) > FAILURES_SHOWN:
+        click.echo(f"... and {len(failures) - FAILURES_SHOWN} more; --json FILE has all of them")
+
+
+def show_coverage(tally: Tally) -> None:
+    """Which coverage marks no run reached."""
+
+
+def _seconds(duration_us: int) -> str:
+    return f"{duration_us // 1_000_000}.{duration_us // 1000 % 1000:03}"

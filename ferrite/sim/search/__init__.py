@@ -1,0 +1,1 @@
+"""Searches over many runs: sweeps over seeds, shrinking of what they find."""

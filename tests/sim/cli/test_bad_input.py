@@ -1,0 +1,92 @@
+"""Bad input: one line that says what was wrong, and exit code 2. Nothing is run."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from ferrite.sim.cli import main
+from ferrite.sim.cli.group import ferrite_sim
+
+SEED_MAX = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("walk", "No such command 'walk'"),
+        ("--walk", "No such option '--walk'"),
+        ("run", "Missing option '--seed'"),
+        ("run --seed", "requires an argument"),
+        ("run --sed 1", "No such option '--sed'. (Did you mean"),
+        ("run --seed -1", f"'-1' is not a whole number from 0 to {SEED_MAX}"),
+        ("run --seed 9223372036854775808", f"is not a whole number from 0 to {SEED_MAX}"),
+        ("run --seed x", "'x' is not a whole number"),
+        ("run --seed 1.0", "'1.0' is not a whole number"),
+        ("run --seed 1 --nodes 10", "'10' is not a whole number from 0 to 9"),
+        ("run --seed 1 --seconds 0", "from 1 to 3600"),
+        ("run --seed 1 --set nodes", "expected KEY=VALUE"),
+        ("run --seed 1 --set loss_ppm=1", "unknown option 'loss_ppm'; did you mean network.loss_ppm?"),
+        ("run --seed 1 --set network.loss_ppm=-1", "loss_ppm is -1; expected 0 to 1000000"),
+        ("run --seed 1 spare", "unexpected extra argument (spare)"),
+        ("options --seed x", "'x' is not a whole number"),
+        ("sweep", "Missing option '--seeds'"),
+        ("sweep --seeds 1-3", "expected A..B such as 1..1000"),
+        ("sweep --seeds 3..1", "expected 0 <= A <= B"),
+        ("sweep --seeds 0..99999999999", "at most 10000000 in one sweep"),
+        ("sweep --seeds 1..3 -j 0", "from 1 to 256"),
+        ("sweep --seeds 1..3 --shard 2/2", "expected K/N with 0 <= K < N"),
+        ("sweep --seeds 1..3 --shard x", "expected K/N with 0 <= K < N"),
+        ("sweep --seeds 1..3 --shard 4/9", "the shard is empty"),
+        ("sweep --seeds 1..3 -j 2 --dask tcp://127.0.0.1:1", "choose one of -j and --dask"),
+        ("sweep --seeds 1..3 --json /no/such/folder/file", "/no/such/folder/file"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_with_exit_code_2(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+    assert printed.err.startswith("ferrite-sim")
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Start here:" in capsys.readouterr().err
+
+
+def test_an_error_that_nobody_expected_is_a_crash_and_no_violation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ferrite.sim.cluster.Cluster.run", breaks)
+    assert main(["run", "--seed", "1"]) == 4
+    assert capsys.readouterr().err.endswith("this is a bug in ferrite-sim\n")
+
+
+@pytest.mark.parametrize("name", sorted(ferrite_sim.commands))
+def test_the_help_of_each_command_shows_examples_and_every_option_has_a_sentence(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"  ferrite-sim {name}" in capsys.readouterr().out
+    command = ferrite_sim.commands[name]
+    assert [
+        option.name
+        for option in command.params
+        if isinstance(option, click.Option) and not (option.help or "").endswith((".", ")", "]"))
+    ] == []
+
+
+def test_the_help_documents_the_exit_codes_as_the_guide_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Exit codes: 0 clean, 1 safety or linearizability violation, 2 bad input, 3 liveness" in shown
+    guide = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    for code in (0, 1, 2, 3, 4, 5, 130):
+        assert f"\n| {code} |" in guide

@@ -1,0 +1,89 @@
+import contextlib
+
+import pytest
+
+from ferrite.sim.search.settings import RunChoice, SettingInvalid
+from ferrite.sim.search.sweep import CHUNK_SEEDS_MAX, Runner, SeedOutcome, run_seed, seed_runner, sweep
+from ferrite.sim.search.tally import Tally
+from ferrite.sim.search.workers import WorkersFailed, dask_workers, local_workers
+from tests.sim.search import runners
+
+SHORT = RunChoice(nodes=3, seconds=1)
+
+
+def swept(seeds: range, run: Runner, jobs: int) -> Tally:
+    tally = Tally()
+    with local_workers(jobs) as workers:
+        for outcome in sweep(seeds, run, workers):
+            tally.add(outcome)
+    return tally
+
+
+def test_two_workers_give_the_same_combined_digest_as_one() -> None:
+    one, two = (swept(range(1, 9), seed_runner(SHORT), jobs) for jobs in (1, 2))
+    assert sorted(one.digests) == list(range(1, 9))
+    assert one.combined_digest() == two.combined_digest()
+    assert len(set(one.digests.values())) == 8
+
+
+def test_every_seed_comes_back_once_with_chunks_of_any_size() -> None:
+    seeds = range(5, 5 + 7 * CHUNK_SEEDS_MAX, 3)
+    tally = swept(seeds, runners.clean, 2)
+    assert (tally.done, sorted(tally.digests)) == (len(seeds), list(seeds))
+
+
+def test_a_seed_that_kills_its_worker_is_named_and_the_others_are_judged_all_the_same() -> None:
+    tally = swept(range(1, 9), runners.kills_its_process_at_the_bad_seed, 2)
+    assert sorted(tally.digests) == list(range(1, 9))
+    (dead,) = tally.failures
+    assert (dead.seed, dead.verdict, dead.invariant) == (runners.BAD_SEED, "crash", "WORKER")
+    assert "seed 3 alone" in dead.facts
+
+
+def test_an_error_that_is_not_the_seeds_ends_the_sweep_and_says_so() -> None:
+    with pytest.raises(WorkersFailed, match=r"No module named 'other'.*same version of ferrite"):
+        swept(range(1, 9), runners.cannot_run, 1)
+
+
+def test_closing_the_iterator_ends_the_sweep_early() -> None:
+    with (
+        local_workers(1) as workers,
+        contextlib.closing(sweep(range(10_000), runners.clean, workers)) as outcomes,
+    ):
+        assert next(outcomes).seed == 0
+
+
+def test_settings_that_do_not_fit_what_a_later_seed_draws_name_that_seed() -> None:
+    # Nine nodes leave no place for spares; about every third seed draws none and would fit.
+    spares = {seed: RunChoice().options(seed).spares for seed in range(20)}
+    seed = next(seed for seed, drawn in spares.items() if drawn)
+    with pytest.raises(SettingInvalid, match=f"^seed {seed}: spares is"):
+        run_seed(RunChoice(settings=(("nodes", "9"),)), seed)
+
+
+def test_an_exception_in_a_run_is_a_crash_of_that_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("ferrite.sim.cluster.Cluster.run", breaks)
+    outcome = run_seed(SHORT, 1)
+    assert (outcome.verdict, outcome.invariant) == ("crash", "ZeroDivisionError")
+    assert "planted (in breaks, test_sweep.py line" in outcome.facts
+
+
+def test_without_the_extra_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with (
+        pytest.raises(WorkersFailed, match=r"pip install 'ferrite\[dask\]'"),
+        dask_workers("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_an_outcome_is_a_plain_value_that_travels() -> None:
+    import pickle
+
+    outcome = runners.fails_at_the_bad_seed(runners.BAD_SEED)
+    copy = pickle.loads(pickle.dumps(outcome))
+    assert isinstance(copy, SeedOutcome)
+    assert copy == outcome
