@@ -55,7 +55,9 @@ class Client:
         self.active = True
         self.operation: Operation | None = None
         self._options = world.options.clients
+        self._everybody = nodes
         self._nodes = nodes
+        """Whom to ask."""
         self._world = world
         self._timeline = world.timeline
         self._history = history
@@ -207,7 +209,7 @@ class Client:
 
     def _arrive(self, operation: Operation, attempt: Attempt, node_id: NodeId) -> None:
         # It may arrive after the client gave up on it: that is what makes an outcome unknown.
-        node = self._nodes[node_id]
+        node = self._everybody[node_id]
         if self._world.recording is not None:
             self._world.row("attempt", operation=operation.number, node=node_id, cause=operation.row)
 

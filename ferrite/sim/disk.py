@@ -62,6 +62,10 @@ class SimDisk:
         self.counters: Counter[str] = Counter()
         self.stalled_until_us = 0
         """The device answers no sync before this time."""
+        self.syncs_fail = False
+        """For stories: every sync fails."""
+        self.is_full = False
+        """For stories: nothing can be created."""
         self._sync_error = plan.site("sync_error", options.sync_error_ppm, node_id)
         self._full = plan.site("full", options.full_ppm, node_id)
         self._read_error = plan.site("read_error", options.read_error_ppm, node_id)
@@ -195,7 +199,7 @@ class SimDisk:
         """Make a file of zeros, durably."""
         if name in self._files:
             raise DiskError(f"{name} exists already; expected a free name")
-        full = self._full.strikes() is not None
+        full = self.is_full or self._full.strikes() is not None
         off = self._changing()
         if full or off:
             if self._dice.chance(500_000):
@@ -225,7 +229,7 @@ class SimDisk:
         self.counters["syncs"] += 1
         if self._changing():
             raise PowerLost
-        if self._sync_error.strikes():
+        if self.syncs_fail or self._sync_error.strikes():
             self.counters["sync_errors"] += 1
             for offset, data in file.pending:
                 self._survive(file, offset, data)

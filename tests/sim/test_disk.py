@@ -52,10 +52,10 @@ def test_after_a_failed_sync_the_page_is_clean_but_not_durable() -> None:
     lost = 0
     for seed in SEEDS:
         disk = written(disk_of(seed), b"x" * SECTOR_BYTES)
-        disk.sync_error_ppm = 1_000_000
+        disk.syncs_fail = True
         with pytest.raises(DiskError, match="input/output error"):
             disk.sync("log")
-        disk.sync_error_ppm = 0
+        disk.syncs_fail = False
         disk.sync("log")
         assert disk.read("log", 0, SECTOR_BYTES) == b"x" * SECTOR_BYTES
         disk.power_loss()
@@ -65,7 +65,7 @@ def test_after_a_failed_sync_the_page_is_clean_but_not_durable() -> None:
 
 def test_a_full_disk_refuses_new_files_and_says_so() -> None:
     disk = disk_of(1)
-    disk.full_ppm = 1_000_000
+    disk.is_full = True
     with pytest.raises(DiskError) as refused:
         disk.create("log", 4096)
     assert refused.value.disk_full

@@ -4,7 +4,7 @@ from ferrite.sim.timeline import Timeline
 def test_things_happen_in_the_order_of_time_then_of_scheduling() -> None:
     timeline, seen = Timeline(), list[tuple[int, str]]()
     for time_us, name in ((5, "c"), (3, "a"), (5, "d"), (3, "b")):
-        timeline.at(time_us, lambda name=name: seen.append((timeline.now_us, name)))  # type: ignore[misc]  # mypy infers no type for the default
+        timeline.at(time_us, lambda name=name: seen.append((timeline.now_us, name)))
     timeline.run_until(10)
     assert seen == [(3, "a"), (3, "b"), (5, "c"), (5, "d")]
     assert timeline.now_us == 10

@@ -1,12 +1,13 @@
 """The witness check on histories made by hand: each lie is caught by its name."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from ferrite.core import Entry, EntryKind, NodeId, RequestId, Term, encode_payload
-from ferrite.core.kv import Delete, Put, Session, encode_command
+from ferrite.core.kv import Batch, Delete, KeyValue, Put, Session, encode_command
 from ferrite.sim import Violation
 from ferrite.sim.checks.ghost import Ghost, next_chain
 from ferrite.sim.checks.witness import check_history
@@ -36,13 +37,26 @@ def operation(kind: str, request_id: int, **fields: object) -> Operation:
         client="c",
         kind=kind,
         key=b"k",
-        value=None,
+        command=None,
         request_id=request_id,
         invoke_us=0,
         floor_revision=0,
         outcome=OK,
     )
     return replace(made, **fields)  # type: ignore[arg-type]  # fields of Operation
+
+
+def put(request_id: int, value: bytes, **fields: object) -> Operation:
+    return operation("put", request_id, command=Put(key=b"k", value=value), **fields)
+
+
+def delete(request_id: int, *, existed: bool, **fields: object) -> Operation:
+    return operation("delete", request_id, command=Delete(key=b"k"), existed=(existed,), **fields)
+
+
+def get(value: bytes | None, revision: int, mod_revision: int = 0, **fields: object) -> Operation:
+    seen = KeyValue(key=b"k", value=value or b"", create_revision=2, mod_revision=mod_revision, version=1)
+    return operation("get", 0, entries=() if value is None else (seen,), revision=revision, **fields)
 
 
 def history_of(*operations: Operation) -> History:
@@ -52,15 +66,15 @@ def history_of(*operations: Operation) -> History:
 
 
 TRUE = (
-    operation("put", 1, value=b"1", revision=2),
-    operation("get", 0, value=b"1", revision=2, mod_revision=2),
-    operation("put", 2, value=b"2", revision=3, outcome=INFO),
-    operation("get", 0, value=b"2", revision=3, mod_revision=3, floor_revision=3),
-    operation("delete", 3, revision=4, existed=True),
-    operation("get", 0, revision=4),
-    operation("delete", 9, revision=4, existed=False),
-    operation("put", 10, value=b"never", outcome=FAIL),
-    operation("get", 0, value=b"1", revision=2, mod_revision=2, floor_revision=4, linearizable=False),
+    put(1, b"1", revision=2),
+    get(b"1", 2, 2),
+    put(2, b"2", outcome=INFO),
+    get(b"2", 3, 3, floor_revision=3),
+    delete(3, existed=True, revision=4),
+    get(None, 4),
+    delete(9, existed=False, revision=4),
+    put(10, b"never", outcome=FAIL),
+    get(b"1", 2, 2, floor_revision=4, linearizable=False),
 )
 
 
@@ -73,15 +87,15 @@ def test_a_true_history_passes() -> None:
 @pytest.mark.parametrize(
     "lie, name",
     [
-        (lambda: operation("put", 1, value=b"1", revision=3), "F2"),
-        (lambda: operation("put", 11, value=b"lost", revision=5), "F2"),
-        (lambda: operation("get", 0, value=b"1", revision=3, mod_revision=2), "S22"),
-        (lambda: operation("get", 0, value=b"phantom", revision=4, mod_revision=4), "S22"),
-        (lambda: operation("get", 0, value=b"1", revision=2, mod_revision=2, floor_revision=3), "S18"),
-        (lambda: operation("put", 2, value=b"2", revision=3, floor_revision=3), "S18"),
-        (lambda: operation("put", 2, value=b"2", outcome=FAIL), "S22"),
-        (lambda: operation("delete", 3, revision=4, existed=False), "S22"),
-        (lambda: operation("delete", 12, revision=3, existed=False), "S22"),
+        (lambda: put(1, b"1", revision=3), "F2"),
+        (lambda: put(11, b"lost", revision=5), "F2"),
+        (lambda: get(b"1", 3, 2), "S22"),
+        (lambda: get(b"phantom", 4, 4), "S22"),
+        (lambda: get(b"1", 2, 2, floor_revision=3), "S18"),
+        (lambda: put(2, b"2", revision=3, floor_revision=3), "S18"),
+        (lambda: put(2, b"2", outcome=FAIL), "S22"),
+        (lambda: delete(3, existed=False, revision=4), "S22"),
+        (lambda: delete(12, existed=False, revision=3), "S22"),
     ],
 )
 def test_a_lie_is_caught(lie: Callable[[], Operation], name: str) -> None:
@@ -96,8 +110,25 @@ def test_another_state_than_the_replay_is_caught() -> None:
         check_history(History(), ghost)
 
 
-def test_a_history_is_written_as_json_lines() -> None:
-    lines = to_json_lines(TRUE).splitlines()
-    assert len(lines) == len(TRUE)
-    assert '"key": "6b"' in lines[0]
-    assert '"outcome": "ok"' in lines[0]
+def test_a_history_is_written_as_json_lines_in_real_time_order() -> None:
+    first = replace(put(1, b"1", revision=2), invoke_us=10, complete_us=30)
+    both = Batch(operations=(Put(key=b"a", value=b"x"), Delete(key=b"k")))
+    second = replace(
+        operation("batch", 2, command=both, revision=3, existed=(False, True)), invoke_us=20, complete_us=40
+    )
+    third = replace(operation("list", 0, revision=3), number=7, invoke_us=50, complete_us=60)
+    rows = [json.loads(line) for line in to_json_lines([first, second, third], [b"a", b"k"]).splitlines()]
+    assert [(row["type"], row["f"], row["key"]) for row in rows] == [
+        ("invoke", "put", "k"),
+        ("invoke", "put", "a"),
+        ("invoke", "delete", "k"),
+        ("ok", "put", "k"),
+        ("ok", "put", "a"),
+        ("ok", "delete", "k"),
+        ("invoke", "get", "a"),
+        ("invoke", "get", "k"),
+        ("ok", "get", "a"),
+        ("ok", "get", "k"),
+    ]
+    assert rows[5]["existed"] is True
+    assert rows[-1]["value"] is None

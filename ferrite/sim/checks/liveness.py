@@ -123,8 +123,12 @@ def _leader(cluster: Cluster, core: Collection[NodeId]) -> Node | None:
     return next((node for node in cluster.leaders() if node.node_id in core), None)
 
 
-def stable_leader(cluster: Cluster, core: Collection[NodeId]) -> tuple[NodeId, int] | None:
-    """(id, term) of the leader that every running member of the core follows, and that has committed its membership."""
+def stable_leader(cluster: Cluster, core: Collection[NodeId] = ()) -> tuple[NodeId, int] | None:
+    """(id, term) of the leader that every member of the core follows, and that has committed its membership.
+
+    Without a core all nodes are asked.
+    """
+    core = core or sorted(cluster.nodes)
     leader = _leader(cluster, core)
     status = leader.status() if leader else None
     if leader is None or status is None or not status.membership_committed or status.membership.joint:
@@ -136,8 +140,11 @@ def stable_leader(cluster: Cluster, core: Collection[NodeId]) -> tuple[NodeId, i
     return leader.node_id, status.term
 
 
-def converged(cluster: Cluster, core: Collection[NodeId]) -> bool:
-    """Do all members have the same log, committed and applied to its end, under one simple configuration?"""
+def converged(cluster: Cluster, core: Collection[NodeId] = ()) -> bool:
+    """Have all members in the core (all nodes without one) the same log, committed and applied to its end, and no joint
+    configuration?
+    """
+    core = core or sorted(cluster.nodes)
     found = set()
     for node in _members(cluster, core):
         status = node.status()

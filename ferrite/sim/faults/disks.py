@@ -119,7 +119,6 @@ def _lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
         node.disk.take_tail(keep)
         node.store.fall_back()  # A state ahead of its log would be corruption.
         cluster.world.invariants.ghost.disk(node.node_id).tail_taken = True
-        node.may_refuse = False
 
 
 def _is_noticed(disk: SimDisk) -> bool:

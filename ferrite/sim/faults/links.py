@@ -89,7 +89,9 @@ def _clog(cluster: Cluster, fault: Fault) -> None:
     """Links freeze one after the other, and thaw in another order."""
     links = _ends(fault)
     spread_us = fault.data["swizzle_us"] // len(links)
-    thaws_us = {ends: fault.until_us + place * spread_us for place, ends in enumerate(fault.stream().shuffled(links))}
+    thaws_us = {
+        ends: fault.until_us + place * spread_us for place, ends in enumerate(fault.stream().shuffled(links))
+    }
     for place, ends in enumerate(links):
         cluster.world.timeline.after(place * spread_us, _freeze, cluster, ends, thaws_us[ends])
 

@@ -88,7 +88,13 @@ def check_file(
     with open(path, "rb") as lines:
         operations = read_history(lines)
     return check_operations(
-        operations, model=model, reading=reading, checker=checker, steps=steps, explain=explain, progress=progress
+        operations,
+        model=model,
+        reading=reading,
+        checker=checker,
+        steps=steps,
+        explain=explain,
+        progress=progress,
     )
 
 
@@ -171,7 +177,9 @@ class _Run:
             return parts
         if self.verdict.model != "ferrite" or not operations or not witness.applicable(operations):
             if checker == "witness":
-                raise ValueError("the witness check needs model ferrite and a revision in every answer; use checker auto")
+                raise ValueError(
+                    "the witness check needs model ferrite and a revision in every answer; use checker auto"
+                )
             return parts
         self.checkers.append("witness")
         witnessed = witness.check_witness(operations)

@@ -27,7 +27,9 @@ class Prefixes:
                 self._reads.append((place, bit, call.invoke, text))
         self._read_places = [place for place, _, _, _ in self._reads]
         self._blind_invokes = sorted(call.invoke for call in calls if call.kind == "blind")
-        self._blind_pending = [sum(bit for bit, call in waiting if call.kind == "blind") for _, _, _, waiting in plan]
+        self._blind_pending = [
+            sum(bit for bit, call in waiting if call.kind == "blind") for _, _, _, waiting in plan
+        ]
 
     @staticmethod
     def for_calls(calls: list[Call], plan: Plan) -> Prefixes | None:

@@ -76,7 +76,9 @@ class _Shrinker:
         """
         written = self._written(part)
         lost = self._written(self.part) - written
-        return not any(call.action[0] in (act.READ, act.CAS) and call.action[1] in lost for call in part.calls)
+        return not any(
+            call.action[0] in (act.READ, act.CAS) and call.action[1] in lost for call in part.calls
+        )
 
     def _written(self, part: Part) -> set[State]:
         results = (part.semantics.result(call.action) for call in part.calls if call.kind != "pure")
@@ -86,7 +88,9 @@ class _Shrinker:
         """Half of the candidates at once, then quarters, and so on (Zeller's ddmin)."""
         chunk = len(self.calls)
         while chunk > 0 and self.steps > 0:
-            candidates = [call for call in self.calls if (call.kind == "pure") == pure and (pure or self._unseen(call))]
+            candidates = [
+                call for call in self.calls if (call.kind == "pure") == pure and (pure or self._unseen(call))
+            ]
             chunk = min(chunk, len(candidates))
             # Late calls last: what goes wrong shows at the end.
             for start in range(0, len(candidates), max(chunk, 1)):
@@ -98,7 +102,9 @@ class _Shrinker:
         if call.action[0] == act.APPEND:
             text = call.action[1]
             assert isinstance(text, str), "the model hands strings only"
-            observers = [one for one in self.calls if one.action[0] == act.READ and text in str(one.action[1])]
+            observers = [
+                one for one in self.calls if one.action[0] == act.READ and text in str(one.action[1])
+            ]
         else:
             fixed, state = self.part.semantics.result(call.action)
             if not fixed:
@@ -109,7 +115,9 @@ class _Shrinker:
                 for one in self.calls
                 if one.kind != "blind" and one.action != call.action and step(state, one.action)[0]
             ]
-        shield = min((one.ret for one in self.calls if one.kind == "blind" and one.invoke > call.ret), default=NEVER)
+        shield = min(
+            (one.ret for one in self.calls if one.kind == "blind" and one.invoke > call.ret), default=NEVER
+        )
         return [one for one in observers if call.invoke < one.ret and one.invoke < shield]
 
     def _unseen(self, call: Call) -> bool:

@@ -102,7 +102,9 @@ def check_witness(operations: list[Operation]) -> Witnessed:
 
 def _floors(operations: list[Operation]) -> list[int]:
     """Return for each line the highest revision acknowledged up to it."""
-    acknowledged = [0] * (1 + max((max(op.invoke, op.ret if op.outcome == OK else 0) for op in operations), default=0))
+    acknowledged = [0] * (
+        1 + max((max(op.invoke, op.ret if op.outcome == OK else 0) for op in operations), default=0)
+    )
     for operation in operations:
         if operation.outcome == OK and operation.linearizable:
             assert operation.revision is not None, "asked for by `applicable`"
@@ -176,7 +178,9 @@ def _collect_reads(keys: dict[Hashable, _Key], writers: dict[int, Operation]) ->
             revision, seen = read.mod_revision, read.revision
             assert revision is not None and seen is not None, "asked for by `applicable`"
             if revision > seen:
-                return Contradiction(f"a read at revision {seen} returned what was written at {revision}", [read])
+                return Contradiction(
+                    f"a read at revision {seen} returned what was written at {revision}", [read]
+                )
             version = key.versions.get(revision)
             if version is None:
                 other = writers.get(revision) or proven.setdefault(revision, read)
@@ -262,7 +266,8 @@ def _resurrected(key: _Key, revisions: list[int]) -> Contradiction | None:
             own = version.write is not None and revisions[place] == absence.revision
             if own and version.value != GONE:
                 return Contradiction(
-                    f"the key was absent at revision {absence.revision}, which wrote it", [version.proof, absence]
+                    f"the key was absent at revision {absence.revision}, which wrote it",
+                    [version.proof, absence],
                 )
     return None
 
@@ -285,10 +290,14 @@ def _explain_absences(
                 _once(key.versions[revisions[place]].proof, absence),
             ), False
         latest = (_deadline(floors, absence.revision, absence), absence)
-        deadlines[revisions[place]] = min(deadlines.get(revisions[place], latest), latest, key=lambda one: one[0])
+        deadlines[revisions[place]] = min(
+            deadlines.get(revisions[place], latest), latest, key=lambda one: one[0]
+        )
     for place, (deadline, absence) in enumerate(sorted(deadlines.values(), key=lambda one: one[0])):
         if place >= len(key.unknown_deletes) or key.unknown_deletes[place].invoke >= deadline:
-            return Contradiction("a value vanished without a delete that can have removed it", [absence]), False
+            return Contradiction(
+                "a value vanished without a delete that can have removed it", [absence]
+            ), False
         is_open = True
     for delete in key.deletes:
         assert delete.revision is not None, "asked for by `applicable`"

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from ferrite.sim.options import Options, swarm
+from ferrite.sim.options import Options
+from ferrite.sim.swarm import swarm
 
 Setting = tuple[str, str]
 """A key such as `network.loss_ppm`, and the text of its value."""

@@ -35,11 +35,11 @@ def a_follower_cannot_sync() -> None:
     cluster = quiet_cluster()
     leader = leader_of(cluster)
     follower = others(cluster, leader)[0]
-    follower.disk.sync_error_ppm = 1_000_000
+    follower.disk.syncs_fail = True
     put(cluster, leader, b"k", b"v")
     cluster.run_for(100_000)
     assert follower.stop_code is StopCode.DISK_ERROR
-    follower.disk.sync_error_ppm = 0
+    follower.disk.syncs_fail = False
     finish(cluster)
 
 

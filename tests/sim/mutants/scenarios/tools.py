@@ -120,9 +120,7 @@ def begin_read(cluster: Cluster, node: Node, key: bytes) -> None:
             found = answer.result
             operation.revision = found.revision  # type: ignore[attr-defined]  # a GetResult
             entry = found.entry  # type: ignore[attr-defined]  # the same
-            operation.value, operation.mod_revision = (
-                (entry.value, entry.mod_revision) if entry else (None, 0)
-            )
+            operation.entries = (entry,) if entry else ()
             cluster.history.complete(operation, OK, cluster.now_us)
             check_fresh(operation)
 
