@@ -14,7 +14,17 @@ from typing import Any, Final
 from ferrite.sim.recording import Row
 from ferrite.sim.report.reading import STATE_FIELDS, causes, read_story
 
-SCRIPTS: Final = ("wording.js", "model.js", "draw.js", "panels.js", "input.js", "main.js")
+SCRIPTS: Final = (
+    "wording.js",
+    "model.js",
+    "colours.js",
+    "messages.js",
+    "draw.js",
+    "panels.js",
+    "input.js",
+    "main.js",
+)
+"""In this order: later ones use earlier ones, and `main.js` begins."""
 
 _CAUSES: Final = ("causes", "cause", "back")
 LAYOUT: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
