@@ -56,7 +56,8 @@ class PendingRequests:
     def is_full(self, more_bytes: int) -> bool:
         """Would one more be too many?"""
         config = self._config
-        return len(self) >= config.pending_requests_max or self.bytes + more_bytes > config.pending_bytes_max
+        count = len(self.proposals) + len(self.reads)
+        return count >= config.pending_requests_max or self.bytes + more_bytes > config.pending_bytes_max
 
     def add_proposal(self, request: RequestId, command: bytes, deadline_us: int) -> None:
         """Take a command; it waits to be appended or forwarded."""

@@ -68,7 +68,8 @@ def _behind(raft: Raft) -> bool:
     uncommitted = raft.log.last_index - raft.commit_index
     if raft.commit_index - raft.applied_index > gap_max or uncommitted > 4 * gap_max:
         return True
-    return raft.log.bytes_above(raft.commit_index) > raft.config.pending_bytes_max
+    bytes_max = raft.config.pending_bytes_max
+    return raft.log.bytes > bytes_max and raft.log.bytes_above(raft.commit_index) > bytes_max
 
 
 def send_waiting(raft: Raft) -> None:
@@ -91,8 +92,8 @@ def _append_waiting(raft: Raft, office: Leader) -> None:
     commands.extend(office.held_forwards)
     raft.counters["forwards_appended"] += len(office.held_forwards)
     office.held_forwards.clear()
-    time_us, term = cluster_time_us(raft, office), raft.term
-    raft.append([Entry(term, encode_payload(EntryKind.COMMAND, time_us, command)) for command in commands])
+    term, header = raft.term, encode_payload(EntryKind.COMMAND, cluster_time_us(raft, office))
+    raft.append([Entry(term, header + command) for command in commands])
 
 
 def cluster_time_us(raft: Raft, office: Leader) -> int:

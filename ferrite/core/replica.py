@@ -84,6 +84,8 @@ class Replica:
         self._raft = raft = Raft(config, recovered, now_us)
         raft.reset_election_timer()
         self._unfit = _reconcile(raft, recovered)
+        self._status: ReplicaStatus | None = None
+        """As of the last step, once it was asked for: nothing but a step changes a replica."""
 
     @property
     def deadline_us(self) -> int:
@@ -116,6 +118,7 @@ class Replica:
         raft = self._raft
         must(now_us >= raft.now_us, "time never goes back")
         raft.now_us = now_us
+        self._status = None
         if raft.has_stopped():
             return []
         if self._unfit:
@@ -140,7 +143,9 @@ class Replica:
 
     def status(self) -> ReplicaStatus:
         """Return the replica's numbers."""
-        return _status(self._raft)
+        if self._status is None:
+            self._status = _status(self._raft)
+        return self._status
 
 
 def _check_config(config: ReplicaConfig) -> None:
@@ -430,27 +435,28 @@ def _status(raft: Raft) -> ReplicaStatus:
         peer: PeerStatus(
             match_index=progress.match_index,
             next_index=progress.next_index,
-            state=progress.state.value,
+            state=progress.state._value_,  # `value` without the detour over a property
             inflight_messages=len(progress.inflight),
             inflight_bytes=progress.inflight_bytes,
             last_heard_us=progress.last_heard_us,
         )
         for peer, progress in (office.progress.items() if office else ())
     }
+    log, pending, hard_state = raft.log, raft.pending, raft.hard_state
     return ReplicaStatus(
         node_id=raft.node_id,
-        cluster_id=raft.hard_state.cluster_id,
+        cluster_id=hard_state.cluster_id,
         role=raft.role.role,
         term=raft.term,
-        voted_for=raft.hard_state.voted_for,
+        voted_for=hard_state.voted_for,
         leader=raft.leader,
         commit_index=raft.commit_index,
         applied_index=raft.applied_index,
         persisted_index=raft.disk.persisted_index,
         flushed_index=raft.flushed_index,
-        last_log_index=raft.log.last_index,
-        last_log_term=raft.log.last_term,
-        first_log_index=raft.log.first_index,
+        last_log_index=log.last_index,
+        last_log_term=log.last_term,
+        first_log_index=log.first_index,
         membership=raft.membership,
         membership_index=raft.membership_index,
         membership_committed=raft.membership_index <= raft.commit_index,
@@ -460,10 +466,10 @@ def _status(raft: Raft) -> ReplicaStatus:
         else -1
         if raft.leader_heard_us is None
         else raft.leader_heard_us,
-        pending_proposals=len(raft.pending.proposals),
-        pending_reads=len(raft.pending.reads),
-        pending_bytes=raft.pending.bytes,
-        log_bytes=raft.log.bytes,
+        pending_proposals=len(pending.proposals),
+        pending_reads=len(pending.reads),
+        pending_bytes=pending.bytes,
+        log_bytes=log.bytes,
         lost_tail=raft.lost_tail is not None,
         shutting_down=raft.shutting_down,
         stopped=raft.stopped,

@@ -7,7 +7,8 @@ A frame is `msgpack([version, header, messages])` followed by the CRC-32 of thos
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgpack
@@ -20,7 +21,6 @@ FRAME_BYTES_MAX: Final = 64 << 20
 """Nobody sends more: append messages are bounded far below, and a length beyond it is garbage."""
 _CRC_BYTES: Final = 4
 _ID_BYTES: Final = 16
-_U64_MAX: Final = 2**64 - 1
 
 
 class FrameError(ValueError):
@@ -86,17 +86,10 @@ def _array(items: Any, length: int | None = None) -> tuple[Any, ...]:
 
 
 def _u64(number: Any) -> int:
-    if type(number) is not int or not 0 <= number <= _U64_MAX:
+    # msgpack has no number above 2^64 - 1.
+    if type(number) is not int or number < 0:
         raise FrameError(f"expected a number from 0 to 2^64 - 1, got {type(number).__name__}")
     return number
-
-
-def _term(number: Any) -> Term:
-    return Term(_u64(number))
-
-
-def _index(number: Any) -> Index:
-    return Index(_u64(number))
 
 
 def _bool(flag: Any) -> bool:
@@ -120,23 +113,21 @@ def _text(text: Any) -> str:
 
 
 def _entries(entries: Any) -> tuple[Entry, ...]:
-    made = []
     for entry in _array(entries):
         if type(entry) is not tuple or len(entry) != 2:
             raise FrameError("expected an entry of term and payload")
         term, payload = entry
-        if type(term) is not int or not 0 <= term <= _U64_MAX or type(payload) is not bytes or not payload:
+        if type(term) is not int or term < 0 or type(payload) is not bytes or not payload:
             raise FrameError("expected an entry of a term and a payload that is not empty")
-        made.append(Entry(Term(term), payload))
-    return tuple(made)
+    return tuple([Entry(term, payload) for term, payload in entries])
 
 
 def _snapshot(fields: Any) -> SnapshotMeta:
     snapshot_id, last_index, last_term, size_bytes = _array(fields, 4)
     return SnapshotMeta(
         snapshot_id=_bytes(snapshot_id, _ID_BYTES),
-        last_index=_index(last_index),
-        last_term=_term(last_term),
+        last_index=Index(_u64(last_index)),
+        last_term=Term(_u64(last_term)),
         size_bytes=_u64(size_bytes),
     )
 
@@ -161,105 +152,113 @@ def _code(text: Any) -> RefusalCode:
         raise FrameError("expected a refusal code; is the peer newer than this node?") from error
 
 
-def _same(field: Any) -> Any:
-    return field
-
-
-_Read = Callable[[Any], Any]
-_FIELDS: Final[dict[int, tuple[type[Any], tuple[tuple[str, _Read, _Read], ...]]]] = {
+_Convert = Callable[[Any], Any]
+_FIELDS: Final[dict[int, tuple[type[Any], tuple[tuple[str, _Convert, _Convert | None], ...]]]] = {
     1: (
         m.PreVote,
-        (("term", _term, _same), ("last_log_index", _index, _same), ("last_log_term", _term, _same)),
+        (("term", _u64, None), ("last_log_index", _u64, None), ("last_log_term", _u64, None)),
     ),
     2: (
         m.PreVoteResponse,
-        (("term", _term, _same), ("proposed_term", _term, _same), ("vote_granted", _bool, _same)),
+        (("term", _u64, None), ("proposed_term", _u64, None), ("vote_granted", _bool, None)),
     ),
     3: (
         m.RequestVote,
         (
-            ("term", _term, _same),
-            ("last_log_index", _index, _same),
-            ("last_log_term", _term, _same),
-            ("disrupt", _bool, _same),
+            ("term", _u64, None),
+            ("last_log_index", _u64, None),
+            ("last_log_term", _u64, None),
+            ("disrupt", _bool, None),
         ),
     ),
-    4: (m.RequestVoteResponse, (("term", _term, _same), ("vote_granted", _bool, _same))),
+    4: (m.RequestVoteResponse, (("term", _u64, None), ("vote_granted", _bool, None))),
     5: (
         m.AppendEntries,
         (
-            ("term", _term, _same),
-            ("prev_log_index", _index, _same),
-            ("prev_log_term", _term, _same),
-            ("entries", _entries, _same),
-            ("leader_commit", _index, _same),
+            ("term", _u64, None),
+            ("prev_log_index", _u64, None),
+            ("prev_log_term", _u64, None),
+            ("entries", _entries, None),
+            ("leader_commit", _u64, None),
         ),
     ),
     6: (
         m.AppendEntriesResponse,
         (
-            ("term", _term, _same),
-            ("success", _bool, _same),
-            ("match_index", _index, _same),
-            ("prev_log_index", _index, _same),
-            ("conflict_term", _term, _same),
-            ("conflict_index", _index, _same),
+            ("term", _u64, None),
+            ("success", _bool, None),
+            ("match_index", _u64, None),
+            ("prev_log_index", _u64, None),
+            ("conflict_term", _u64, None),
+            ("conflict_index", _u64, None),
         ),
     ),
-    7: (m.Heartbeat, (("term", _term, _same), ("leader_commit", _index, _same), ("round", _u64, _same))),
+    7: (m.Heartbeat, (("term", _u64, None), ("leader_commit", _u64, None), ("round", _u64, None))),
     8: (
         m.HeartbeatResponse,
-        (("term", _term, _same), ("round", _u64, _same), ("last_log_index", _index, _same)),
+        (("term", _u64, None), ("round", _u64, None), ("last_log_index", _u64, None)),
     ),
     9: (
         m.InstallSnapshot,
         (
-            ("term", _term, _same),
+            ("term", _u64, None),
             ("snapshot", _snapshot, _snapshot_fields),
-            ("offset", _u64, _same),
-            ("data", _bytes, _same),
-            ("done", _bool, _same),
+            ("offset", _u64, None),
+            ("data", _bytes, None),
+            ("done", _bool, None),
         ),
     ),
     10: (
         m.InstallSnapshotResponse,
         (
-            ("term", _term, _same),
-            ("snapshot_id", lambda data: _bytes(data, _ID_BYTES), _same),
-            ("next_offset", _u64, _same),
-            ("installed", _bool, _same),
+            ("term", _u64, None),
+            ("snapshot_id", lambda data: _bytes(data, _ID_BYTES), None),
+            ("next_offset", _u64, None),
+            ("installed", _bool, None),
         ),
     ),
-    11: (m.ReadIndex, (("term", _term, _same), ("context", _u64, _same))),
+    11: (m.ReadIndex, (("term", _u64, None), ("context", _u64, None))),
     12: (
         m.ReadIndexResponse,
         (
-            ("term", _term, _same),
-            ("context", _u64, _same),
-            ("read_index", _index, _same),
-            ("ready", _bool, _same),
+            ("term", _u64, None),
+            ("context", _u64, None),
+            ("read_index", _u64, None),
+            ("ready", _bool, None),
         ),
     ),
-    13: (m.TimeoutNow, (("term", _term, _same),)),
-    14: (m.Forward, (("term", _term, _same), ("proposals", _proposals, _same))),
+    13: (m.TimeoutNow, (("term", _u64, None),)),
+    14: (m.Forward, (("term", _u64, None), ("proposals", _proposals, None))),
     15: (
         m.ForwardRefused,
         (
-            ("term", _term, _same),
-            ("requests", _requests, _same),
+            ("term", _u64, None),
+            ("requests", _requests, None),
             ("code", _code, lambda code: code.value),
-            ("detail", _text, _same),
+            ("detail", _text, None),
         ),
     ),
 }
-"""Tag -> class and, per field, how it is read and how it is written. Tags are never used for anything else again."""
+"""Tag -> class and, per field, how it is read and how it is written (None: as it is). Tags are never used for anything else
+again.
+"""
 
-_TAGS: Final = {cls: (tag, fields) for tag, (cls, fields) in _FIELDS.items()}
+
+def _writer(fields: tuple[tuple[str, _Convert, _Convert | None], ...]) -> Callable[[Any], Sequence[Any]]:
+    names = [name for name, _, _ in fields]
+    if len(names) > 1 and not any(write for _, _, write in fields):
+        return attrgetter(*names)
+    return lambda message: [
+        write(getattr(message, name)) if write else getattr(message, name) for name, _, write in fields
+    ]
 
 
-def _encode(message: m.Message) -> list[Any]:
-    tag, fields = _TAGS[type(message)]
-    return [tag, *[write(getattr(message, name)) for name, _, write in fields]]
+_TAGS: Final = {cls: (tag, _writer(fields)) for tag, (cls, fields) in _FIELDS.items()}
+
+
+def _encode(message: m.Message) -> tuple[Any, ...]:
+    tag, write = _TAGS[type(message)]
+    return (tag, *write(message))
 
 
 def _decode(packed: Any) -> m.Message:

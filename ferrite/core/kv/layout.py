@@ -30,7 +30,7 @@ keys is the order of the keys, and no escaped key is a prefix of another.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgpack
 
@@ -67,9 +67,11 @@ class StateCorrupt(Exception):
     """A record of the store is not what the machine wrote. The node must stop: exit code 12."""
 
 
-@value
-class Pointer:
-    """Where the latest version of a key is, and its bookkeeping. `create_revision <= mod_revision`, `version >= 1`."""
+class Pointer(NamedTuple):
+    """Where the latest version of a key is, and its bookkeeping, in the order of the record.
+
+    `create_revision <= mod_revision`, `version >= 1`.
+    """
 
     mod_revision: int
     sub: int
@@ -170,20 +172,15 @@ def escape(user_key: bytes) -> bytes:
 
 def encode_pointer(pointer: Pointer) -> bytes:
     """Return a record of table 20."""
-    return _POINTER.pack(
-        pointer.mod_revision, pointer.sub, pointer.create_revision, pointer.version, pointer.lease
-    )
+    return _POINTER.pack(*pointer)
 
 
 def decode_pointer(data: bytes) -> Pointer:
     """Return the pointer. Raises StateCorrupt."""
     try:
-        mod_revision, sub, create_revision, version, lease = _POINTER.unpack(data)
+        return Pointer._make(_POINTER.unpack(data))
     except struct.error as error:
         raise StateCorrupt(f"a key's pointer has {len(data)} bytes instead of {_POINTER.size}") from error
-    return Pointer(
-        mod_revision=mod_revision, sub=sub, create_revision=create_revision, version=version, lease=lease
-    )
 
 
 def encode_history(sub: int) -> bytes:

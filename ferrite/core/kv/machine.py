@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Final
 
 from ferrite.core.kv.commands import CommandInvalid, decode_command
@@ -109,7 +109,7 @@ class StateMachine:
         )
         must(entries, "apply of no entries")
         must(entries[0].term >= self._meta.applied_term, "terms of applied entries never decrease")
-        step = _Step(self._layout, Overlay(self._store), replace(self._meta), self._session_limits)
+        step = _Step(self._layout, Overlay(self._store), self._meta.copy(), self._session_limits)
         outcomes = []
         for entry in entries:
             outcome = step.apply_entry(entry, self._identity)
@@ -160,10 +160,7 @@ class _Step:
         meta.applied_term = entry.term
         kind = payload_kind(payload)
         # An unknown kind, or a payload cut short, is the same nothing on every member.
-        if (
-            kind not in (EntryKind.NOOP, EntryKind.COMMAND, EntryKind.MEMBERSHIP)
-            or len(payload) < PAYLOAD_HEADER_BYTES
-        ):
+        if kind not in _KINDS or len(payload) < PAYLOAD_HEADER_BYTES:
             return None
         time_us = payload_time_us(payload)
         if meta.time_us < time_us <= TIME_US_MAX:

@@ -30,3 +30,17 @@ class Meta:
     buried_first: int = 0
     buried_next: int = 0
     """Tombstones of sessions are numbered `[buried_first, buried_next)`."""
+
+    def copy(self) -> Meta:
+        """Return the copy that an apply works on (a third of the price of `dataclasses.replace`)."""
+        return Meta(
+            self.applied_index,
+            self.applied_term,
+            self.time_us,
+            self.revision,
+            self.membership_index,
+            self.session_count,
+            self.session_deadline_us,
+            self.buried_first,
+            self.buried_next,
+        )

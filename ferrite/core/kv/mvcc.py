@@ -119,9 +119,7 @@ class _Transaction:
             created, version = latest.create_revision, latest.version + 1
             self._remember(key, latest.mod_revision, latest.sub)
         sub = self._record(encode_put(key, data, created, version, 0))
-        pointer = Pointer(
-            mod_revision=self._revision, sub=sub, create_revision=created, version=version, lease=0
-        )
+        pointer = Pointer(self._revision, sub, created, version, lease=0)
         self._overlay.put(place, encode_pointer(pointer))
         return before is not None
 

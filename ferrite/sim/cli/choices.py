@@ -10,6 +10,7 @@ import click
 
 from ferrite.sim.options import NODES_MAX, SECONDS_MAX
 from ferrite.sim.search.settings import RunChoice, SettingInvalid, parse_setting
+from ferrite.sim.search.workers import WORKERS_MAX
 
 SEED_MAX: Final = 2**63 - 1
 SEEDS_MAX: Final = 10_000_000
@@ -97,6 +98,30 @@ def seed_option(command: _F) -> _F:
         required=True,
         metavar="N",
         help="Everything random comes from it.",
+    )(command)
+
+
+def jobs_option(command: _F) -> _F:
+    """`-j N`."""
+    return click.option(
+        "-j",
+        "--jobs",
+        type=Number(1, WORKERS_MAX),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes of this machine.",
+    )(command)
+
+
+def json_option(command: _F) -> _F:
+    """`--json FILE`."""
+    return click.option(
+        "--json",
+        "json_file",
+        type=OutputFile(),
+        metavar="FILE",
+        help="Write everything as JSON (- for standard output, instead of the text).",
     )(command)
 
 

@@ -10,10 +10,15 @@ from collections.abc import Sequence
 import click
 
 from ferrite import __version__
+from ferrite.sim.cli.check import check
 from ferrite.sim.cli.exit_codes import EXIT_CODES_HELP, ExitCode
+from ferrite.sim.cli.explore import explore
+from ferrite.sim.cli.graphs import graphs
+from ferrite.sim.cli.mutants import mutants
 from ferrite.sim.cli.options import options
 from ferrite.sim.cli.run import run
 from ferrite.sim.cli.sweep import sweep
+from ferrite.sim.cli.trace import determinism, trace
 
 PROGRAM = "ferrite-sim"
 
@@ -40,7 +45,7 @@ def ferrite_sim() -> None:
     """All commands."""
 
 
-for command in (run, sweep, options):
+for command in (run, sweep, options, check, explore, graphs, mutants, trace, determinism):
     ferrite_sim.add_command(command)
 
 

@@ -26,7 +26,7 @@ The end of a name is its unit:
 """
 
 
-@click.command(help=_HELP)
+@click.command(help=_HELP, short_help="Every option of a seed, with its meaning.")
 @seed_option
 @choice_options
 @click.option(

@@ -31,7 +31,7 @@ _HELP = f"""Run one seed: boot, faults and clients, healing, convergence, final 
 """
 
 
-@click.command(help=_HELP)
+@click.command(help=_HELP, short_help="One seed, from boot to verdict.")
 @seed_option
 @choice_options
 @click.option("--trace", is_flag=True, help=f"Print the last {TRACE_LINES} steps of a failure.")

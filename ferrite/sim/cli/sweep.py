@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ferrite.sim.cli.choices import Number, OutputFile, SeedRange, choice_of, choice_options
+from ferrite.sim.cli.choices import SeedRange, choice_of, choice_options, jobs_option, json_option
 from ferrite.sim.cli.console import stdout_console
 from ferrite.sim.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
+from ferrite.sim.cli.output import write_json
 from ferrite.sim.cli.progress import Report, progress
 from ferrite.sim.search.settings import RunChoice, SettingInvalid
-from ferrite.sim.search.workers import WORKERS_MAX, Workers, WorkersFailed, dask_workers, local_workers
+from ferrite.sim.search.workers import Workers, WorkersFailed, dask_workers, local_workers
 
 if TYPE_CHECKING:
     from ferrite.sim.search.sweep import Runner, SeedOutcome
@@ -64,14 +62,11 @@ class ShardType(click.ParamType[tuple[int, int]]):
         return index, count
 
 
-@click.command(help=_HELP)
+@click.command(help=_HELP, short_help="Many seeds: verdicts, failures, coverage, costs.")
 @click.option(
     "--seeds", type=SeedRange(), required=True, metavar="A..B", help="All seeds from A to B, both included."
 )
-@click.option(
-    "-j", "--jobs", type=Number(1, WORKERS_MAX), default=1, show_default=True, metavar="N",
-    help="Processes of this machine.",
-)  # fmt: skip
+@jobs_option
 @click.option(
     "--dask", metavar="ADDRESS", help="Run on this Dask scheduler's workers instead (extra `ferrite[dask]`)."
 )
@@ -82,8 +77,7 @@ class ShardType(click.ParamType[tuple[int, int]]):
     help="Only part K of N, 0 <= K < N: every N-th seed from the K-th.",
 )
 @click.option("--fail-fast", is_flag=True, help="End at the first failure.")
-@click.option("--json", "json_file", type=OutputFile(), metavar="FILE",
-              help="Write the whole summary as JSON (- for standard output, instead of the text).")  # fmt: skip
+@json_option
 @choice_options
 def sweep(
     *, seeds: range, jobs: int, dask: str | None, shard: tuple[int, int] | None, fail_fast: bool,
@@ -106,7 +100,7 @@ def sweep(
             fail_fast=fail_fast,
         )
     if json_file is not None:
-        write_json(json_file, tally, part, choice)
+        write_json(json_file, as_json(tally, part, choice))
     if json_file != "-":
         show(tally, part, choice)
     return ExitCode.INTERRUPTED if interrupted else worst_exit_code(tally.verdicts)
@@ -153,24 +147,15 @@ def count(outcomes: Iterable[SeedOutcome], tally: Tally, report: Report, *, fail
             return
 
 
-def write_json(name: str, tally: Tally, seeds: range, choice: RunChoice) -> None:
-    """The tally with what was asked for; the whole file or none."""
+def as_json(tally: Tally, seeds: range, choice: RunChoice) -> dict[str, Any]:
+    """The tally with what was asked for."""
     asked = {
         "first_seed": seeds[0],
         "last_seed": seeds[-1],
         "step": seeds.step,
         "arguments": choice.arguments().strip(),
     }
-    text = json.dumps({**asked, **tally.to_json()}, indent=1) + "\n"
-    if name == "-":
-        click.echo(text, nl=False)
-        return
-    half = Path(f"{name}.part")
-    try:
-        half.write_text(text, encoding="utf-8")
-        os.replace(half, name)
-    except OSError as error:
-        raise click.UsageError(f"{name} cannot be written: {error.strerror}") from error
+    return {**asked, **tally.to_json()}
 
 
 def show(tally: Tally, seeds: range, choice: RunChoice) -> None:

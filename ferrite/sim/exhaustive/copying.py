@@ -89,9 +89,7 @@ def _duplicate(value: T) -> T:
 def _copy_fields(value: Any) -> Any:
     kind = type(value)
     if not dataclasses.is_dataclass(kind):
-        raise TypeError(
-            f"the checks remember a {kind.__name__}; expected something that copying.py knows how to copy"
-        )
+        raise TypeError(f"the checks remember a {kind.__name__}; expected something that copying.py knows how to copy")
     twin = object.__new__(kind)
     for name in _names(kind):
         item = getattr(value, name)

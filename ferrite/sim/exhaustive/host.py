@@ -238,11 +238,7 @@ def _perform(
         case actions.Send(to=to, message=message):
             turn.checks.append(lambda invariants: invariants.sending(node, to, message))
             turn.sent.append(Letter(header=replica.header_for(to), message=message))
-        case (
-            actions.Reply(request=request)
-            | actions.Refuse(request=request)
-            | actions.Abandon(request=request)
-        ):
+        case actions.Reply(request=request) | actions.Refuse(request=request) | actions.Abandon(request=request):
             _answer(host, turn, request)
         case actions.Announce():
             pass

@@ -170,9 +170,7 @@ def search(
     return outcome
 
 
-def replay(
-    path: Sequence[Step], *, nodes: int = 3, replica_class: type[Replica] = Replica
-) -> Violation | None:
+def replay(path: Sequence[Step], *, nodes: int = 3, replica_class: type[Replica] = Replica) -> Violation | None:
     """Take the steps of a path; return the violation that they end in. Raises ValueError when a step cannot happen."""
     walk = Walk(nodes, replica_class)
     walk.take_all(path)

@@ -98,9 +98,7 @@ class Catalogue:
 class Space:
     """All that is shared by the states of one search."""
 
-    def __init__(
-        self, limits: Limits, replica_class: type[Replica] = Replica, *, symmetric: bool = True
-    ) -> None:
+    def __init__(self, limits: Limits, replica_class: type[Replica] = Replica, *, symmetric: bool = True) -> None:
         """Begin with nothing known. With `symmetric` false, states that differ only in the nodes' names are different."""
         self._limits = limits
         self._budgets: Spent = tuple([getattr(limits, name) for name in BUDGETS])
@@ -109,11 +107,7 @@ class Space:
         orders = list(permutations(range(limits.nodes))) if symmetric else [tuple(range(limits.nodes))]
         self._exact = View(setting, {node: node for node in self.nodes}, exact=True)
         self._views = [
-            View(
-                setting,
-                {node: self.nodes[at] for node, at in zip(self.nodes, order, strict=True)},
-                exact=False,
-            )
+            View(setting, {node: self.nodes[at] for node, at in zip(self.nodes, order, strict=True)}, exact=False)
             for order in orders
         ]
         # For every renaming: the places in the order of the new names.

@@ -89,9 +89,7 @@ class Walk:
         there = step.letter is None or step.letter in self.bag
         if not found or not there or up != (step.kind is not Kind.RESTART) and step.kind is not Kind.DROP:
             where = f"step {len(self.taken) + 1} cannot happen here: {step}"
-            raise ValueError(
-                f"{where}; a path begins with the founded cluster, and these are the nodes' numbers"
-            )
+            raise ValueError(f"{where}; a path begins with the founded cluster, and these are the nodes' numbers")
         return found[0]
 
     def _check(self, turn: Turn) -> None:

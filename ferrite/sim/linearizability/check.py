@@ -88,13 +88,7 @@ def check_file(
     with open(path, "rb") as lines:
         operations = read_history(lines)
     return check_operations(
-        operations,
-        model=model,
-        reading=reading,
-        checker=checker,
-        steps=steps,
-        explain=explain,
-        progress=progress,
+        operations, model=model, reading=reading, checker=checker, steps=steps, explain=explain, progress=progress
     )
 
 
@@ -141,15 +135,20 @@ def check_operations(
         raise ValueError(f"checker {checker!r}; expected one of {', '.join(CHECKERS)}")
     if steps < 1:
         raise ValueError(f"a budget of {steps} configurations; expected at least 1")
-    parts = parts_of(operations, model, reading or Reading())
     run = _Run(
-        Verdict(status="linearizable", model=model, checker="", operations=len(operations), keys=len(parts)),
+        Verdict(status="linearizable", model=model, checker="", operations=len(operations), keys=0),
         steps,
         progress,
         explain=explain,
     )
-    left = run.by_witness(operations, parts, checker)
-    left = run.by_zones(left, checker)
+    if model == "ferrite" and checker in ("auto", "witness") and operations and witness.applicable(operations):
+        left = run.by_witness(operations)
+    elif checker == "witness":
+        raise ValueError("the witness check needs model ferrite and a revision in every answer; use checker auto")
+    else:
+        left = parts_of(operations, model, reading or Reading())
+        run.verdict.keys = len(left)
+        left = run.by_zones(left, checker)
     run.by_search(left)
     run.verdict.checker = "+".join(run.checkers) or "search"
     return run.verdict
@@ -171,23 +170,17 @@ class _Run:
             self.verdict.explanation = explanation()
         return []
 
-    def by_witness(self, operations: list[Operation], parts: list[Part], checker: CheckerName) -> list[Part]:
-        """Decide a history of Ferrite by its revisions; return the parts that are left."""
-        if checker not in ("auto", "witness"):
-            return parts
-        if self.verdict.model != "ferrite" or not operations or not witness.applicable(operations):
-            if checker == "witness":
-                raise ValueError(
-                    "the witness check needs model ferrite and a revision in every answer; use checker auto"
-                )
-            return parts
+    def by_witness(self, operations: list[Operation]) -> list[Part]:
+        """Decide a history of Ferrite by its revisions; return the parts that are left to the search."""
         self.checkers.append("witness")
         witnessed = witness.check_witness(operations)
+        self.verdict.keys = witnessed.keys
         contradiction = witnessed.contradiction
         if contradiction is not None:
             return self._violated(lambda: explain_contradiction(contradiction))
-        still_open = {show(key) for key in witnessed.open_keys}
-        return [part for part in parts if part.name in still_open]
+        still_open = set(witnessed.open_keys)
+        of_open_keys = [operation for operation in operations if operation.key in still_open]
+        return witness.by_revision(parts_of(of_open_keys, "ferrite", Reading()), operations)
 
     def by_zones(self, parts: list[Part], checker: CheckerName) -> list[Part]:
         """Decide the parts whose written values are unique; return the others."""

@@ -17,6 +17,8 @@ from ferrite.sim.linearizability.zones import Clash
 
 SHOWN_MAX: Final = 12
 """Operations of a list that the text shows: the last ones. The JSON has all."""
+EXACT_STEPS: Final = 5_000
+"""Work for the longest partial linearization and the possible states, which need a search without short cuts."""
 SHOWN_CHARACTERS_MAX: Final = 160
 """Of one operation or value in the text."""
 
@@ -40,20 +42,16 @@ class Explanation:
 
     def text(self) -> str:
         """The explanation for people: several lines."""
-        lines = [f"not linearizable: key {self.key}: {self.sentence}"]
+        lines = [f"not linearizable: {_at(self.key)}{self.sentence}"]
         kind = "shortest" if self.shortest else "small"
-        lines += [
-            f"  the {kind} offending sub-history ({len(self.operations)} operations):",
-            *_listed(self.operations),
-        ]
+        lines += [f"  the {kind} offending sub-history ({len(self.operations)} operations):", *_listed(self.operations)]
         if self.stuck is not None:
             lines += ["  cannot be placed:", *_listed([self.stuck])]
-            possible = ", ".join(_short(value) for value in self.possible[:SHOWN_MAX]) or "none"
-            lines.append(f"  the state could have been: {possible}")
+            if self.possible:
+                possible = ", ".join(_short(value) for value in self.possible[:SHOWN_MAX])
+                lines.append(f"  the state could have been: {possible}")
             if self.partial:
-                lines.append(
-                    f"  the longest linearization before it ({len(self.partial)} operations, the last ones):"
-                )
+                lines.append(f"  the longest linearization before it ({len(self.partial)} operations, the last ones):")
                 lines += _listed(self.partial[-SHOWN_MAX:])
         return "\n".join(lines)
 
@@ -70,6 +68,10 @@ class Explanation:
         }
 
 
+def _at(key: str) -> str:
+    return "" if key == "null" else f"key {key}: "
+
+
 def _listed(operations: list[Operation]) -> list[str]:
     return [f"    {_short(operation.describe())}" for operation in operations]
 
@@ -81,16 +83,12 @@ def _short(text: str) -> str:
 
 def explain_search(part: Part, search: Search) -> Explanation:
     """Explain a refusal by the search."""
-    if search.looks_ahead:
-        part = _shortest_refused_prefix(part)
-        search = Search(part, look_ahead=False)
-        search.run(SHRINK_STEPS)
-        stuck = max((call for call in part.calls if call.ret != NEVER), key=attrgetter("ret"))
-    else:
-        found = search.stuck_at()
-        assert found is not None, "a search that refused got stuck somewhere"
-        stuck = found
-        part = cut_at(part, stuck.ret)
+    stuck = search.stuck_at()
+    assert stuck is not None, "a search that refused got stuck somewhere"
+    part = _shortest_refused_prefix(part) if search.looks_ahead else cut_at(part, stuck.ret)
+    stuck = max((call for call in part.calls if call.ret != NEVER), key=attrgetter("ret"))
+    search = Search(part, exact=True)
+    search.run(EXACT_STEPS)
     small, shortest = shrink(part)
     operation = stuck.operation
     return Explanation(
@@ -121,7 +119,25 @@ def explain_clash(part: Part, clash: Clash) -> Explanation:
     assert verdict is False, "what the zones refuse, the search refuses"
     explanation = explain_search(small, search)
     explanation.sentence = clash.sentence
+    if len(calls) == 2:
+        explanation.operations = _operations(calls)
+    _fill_in(explanation, part)
     return explanation
+
+
+def _fill_in(explanation: Explanation, part: Part) -> None:
+    """What the few operations of a clash leave open stands in the whole part, if a short search gets as far as there."""
+    stuck = explanation.stuck
+    assert stuck is not None, "the search names it"
+    explanation.partial, explanation.possible = [], []
+    if len(part.calls) > EXACT_STEPS:
+        return
+    whole = Search(cut_at(part, stuck.ret), exact=True)
+    refused = whole.run(EXACT_STEPS) is False
+    found = whole.stuck_at()
+    if refused and found is not None and found.operation is stuck:
+        explanation.partial = _operations(whole.order(whole.deepest_trail))
+        explanation.possible = [show(state) for state in whole.states_at_deepest()]
 
 
 def explain_contradiction(contradiction: Contradiction) -> Explanation:

@@ -1,4 +1,4 @@
-"""What can be left out before the search: unknown operations whose effect nobody can have seen.
+"""What need not be searched: unknown operations whose effect nobody can have seen, and differences that nobody asks for.
 
 An unknown operation may never have taken effect. It matters only when a later operation needs the state it leaves. Left out
 of a linearization, such an operation takes nothing away: between it and the next blind write stand only operations that are
@@ -7,10 +7,28 @@ legal in the state it left, and there are none.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ferrite.sim.linearizability import actions as act
-from ferrite.sim.linearizability.actions import Action
+from ferrite.sim.linearizability.actions import Action, State
 from ferrite.sim.linearizability.history import NEVER
 from ferrite.sim.linearizability.models import Call, Part
+
+
+UNMENTIONED: Final = ("unmentioned",)
+"""Stands for any value, not None, that no coming call asks for: such values are all alike. No JSON value is such a tuple."""
+
+
+def last_mentions(calls: list[Call]) -> dict[State, int] | None:
+    """Return for each value the last return of a call that asks for it; None when values may matter in other ways."""
+    last: dict[State, int] = {}
+    for call in calls:
+        code = call.action[0]
+        if code == act.APPEND or not isinstance(code, int):
+            return None
+        if code in (act.READ, act.NOT, act.CAS):
+            last[call.action[1]] = max(call.ret, last.get(call.action[1], 0))
+    return last
 
 
 def relevant_calls(part: Part) -> list[Call]:

@@ -17,7 +17,8 @@ all its bits was seen before. Four rules keep the search small; each keeps a lin
 3. A blind write that is not returning, and an unknown call, are linearized only when a known pending call that is not blind
    can make use of the state, at once or after further unknown ones. Otherwise only unknown ones follow until the next blind
    write: all of them may be left out, and rule 2 does for the known blind one.
-4. Of equal pending actions the one that returns first is taken: exchanging two equal ones harms nothing.
+4. Of equal pending actions the one that returns first is taken: exchanging two equal ones harms nothing. Values that no
+   call asks for which has yet to return are all equal.
 5. Where nothing is left to settle, a call that is legal only here is preferred to a blind write to the same state which
    returns no sooner: later on, the blind write does for either.
 """
@@ -32,7 +33,7 @@ from ferrite.sim.linearizability.actions import Action, Semantics, State
 from ferrite.sim.linearizability.history import NEVER
 from ferrite.sim.linearizability.models import Call, Part
 from ferrite.sim.linearizability.prefixes import Prefixes
-from ferrite.sim.linearizability.prune import relevant_calls
+from ferrite.sim.linearizability.prune import UNMENTIONED, last_mentions, relevant_calls
 
 Viable = Callable[[int, State, int, int], bool]
 """(place, state, settled, available) -> whether a linearization can go on from here; may say yes too often, never no."""
@@ -50,6 +51,8 @@ bits by return, all bits, whether that state is the same wherever the call is le
 class Frame:
     """What is pending when one call returns."""
 
+    now: int
+    """Where it returns."""
     target: int
     """Bit of the call that returns."""
     arriving: int
@@ -57,8 +60,8 @@ class Frame:
     calls: dict[int, Call]
     """bit -> pending call."""
     pure: list[tuple[int, Action]] = field(default_factory=list)
-    blind: list[tuple[int, Action, State, list[int]]] = field(default_factory=list)
-    """(all bits, action, state afterwards, bits by return): pending blind writes, equal ones together."""
+    blind: list[tuple[int, State, list[int]]] = field(default_factory=list)
+    """(all bits, state afterwards, bits by return): pending blind writes, equal ones together."""
     other: list[tuple[int, Action, list[int]]] = field(default_factory=list)
     blind_known: int = 0
     """Bits of all known blind writes that are pending: what a blind write settles."""
@@ -68,15 +71,20 @@ class Frame:
 
 
 class Search:
-    """One part's search, in portions: `run` goes on where it stopped."""
+    """One part's search, in portions: `run` goes on where it stopped.
 
-    def __init__(self, part: Part, *, look_ahead: bool = True) -> None:
+    `exact` leaves out what hides states: the look-ahead on appends, that values are alike which nobody asks for any more, that
+    unknown calls which nobody has seen are left out.
+    """
+
+    def __init__(self, part: Part, *, exact: bool = False) -> None:
         self._semantics: Semantics = part.semantics
-        self.calls = relevant_calls(part)
+        self.calls = part.calls if exact else relevant_calls(part)
         self._frames: list[Frame | None] = []
         self._plan: list[tuple[Call, int, int, list[tuple[int, Call]]]] = []
         first_bits = self._lay_out()
-        self._viable: Viable | None = Prefixes.for_calls(self.calls, self._plan) if look_ahead else None
+        self._viable: Viable | None = Prefixes.for_calls(self.calls, self._plan) if not exact else None
+        self._mentions = None if exact else last_mentions(self.calls)
         self._seen: list[dict[State, list[int]]] = [{} for _ in self._plan]
         self._stack: list[tuple[int, State, int, int, Trail | None]] = [
             (0, part.initial, 0, first_bits, _ROOT)
@@ -140,6 +148,7 @@ class Search:
                 self.deepest, self.deepest_trail = place, trail
                 return True
             frame = frames[place] or self._frame(place)
+            state = self._plain(frame, state)
             pure, _, _ = frame.legal.get(state) or self._legal(frame, state)
             fresh = pure & ~settled
             if fresh:
@@ -177,7 +186,7 @@ class Search:
             later.append((place, after, settled | bit, available & ~bit, (trail, "call", place, bit)))
             weaker[after] = min(weaker.get(after, NEVER), frame.calls[bit].ret)
         obliged = frame.blind_known & ~settled
-        for all_bits, _, after, bits in frame.blind:
+        for all_bits, after, bits in frame.blind:
             if not available & all_bits:
                 continue
             bit = next(bit for bit in bits if bit & available)
@@ -224,26 +233,30 @@ class Search:
 
     def _frame(self, place: int) -> Frame:
         call, target, arriving, waiting = self._plan[place]
-        frame = Frame(target=target, arriving=arriving, calls=dict(waiting))
-        blind: dict[Action, list[int]] = {}
+        frame = Frame(now=call.ret, target=target, arriving=arriving, calls=dict(waiting))
+        blind: dict[State, list[int]] = {}
         other: dict[Action, list[int]] = {}
         for bit, call in sorted(waiting, key=lambda pair: pair[1].ret):
             if call.kind == "pure":
                 frame.pure.append((bit, call.action))
             elif call.kind == "blind":
-                blind.setdefault(call.action, []).append(bit)
+                after = self._plain(frame, self._semantics.result(call.action)[1])
+                blind.setdefault(after, []).append(bit)
                 if call.ret != NEVER:
                     frame.blind_known |= bit
             else:
                 other.setdefault(call.action, []).append(bit)
             if call.ret == NEVER:
                 frame.unknown |= bit
-        frame.blind = [
-            (sum(bits), action, self._semantics.result(action)[1], bits) for action, bits in blind.items()
-        ]
+        frame.blind = [(sum(bits), after, bits) for after, bits in blind.items()]
         frame.other = [(sum(bits), action, bits) for action, bits in other.items()]
         self._frames[place] = frame
         return frame
+
+    def _plain(self, frame: Frame, state: State) -> State:
+        if self._mentions is None or state is None or self._mentions.get(state, 0) >= frame.now:
+            return state
+        return UNMENTIONED
 
     def _legal(self, frame: Frame, state: State) -> Legal:
         step = self._semantics.step
@@ -257,7 +270,7 @@ class Search:
             legal, after = step(state, action)
             if legal:
                 others |= all_bits
-                moves.append((after, bits, all_bits, self._semantics.result(action)[0]))
+                moves.append((self._plain(frame, after), bits, all_bits, self._semantics.result(action)[0]))
         frame.legal[state] = (pure, others, moves)
         return frame.legal[state]
 
@@ -303,5 +316,5 @@ class Search:
         reachable = list(states)
         for known in self._seen[self.deepest].values():
             for good in known:
-                reachable += [after for all_bits, _, after, _ in frame.blind if good & all_bits]
+                reachable += [after for all_bits, after, _ in frame.blind if good & all_bits]
         return list(dict.fromkeys(reachable))

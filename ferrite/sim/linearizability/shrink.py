@@ -20,8 +20,9 @@ from ferrite.sim.linearizability.history import NEVER
 from ferrite.sim.linearizability.models import Call, Part
 from ferrite.sim.linearizability.search import Search
 
-SHRINK_STEPS: Final = 40_000
-"""Work for one explanation: configurations looked at, plus calls laid out. About a second at most."""
+SHRINK_STEPS: Final = 20_000
+"""Work for one explanation: configurations looked at, plus CALL_STEPS for each call laid out. About a second at most."""
+CALL_STEPS: Final = 2
 
 
 def cut_at(part: Part, ret: int) -> Part:
@@ -64,7 +65,7 @@ class _Shrinker:
             return False
         search = Search(part)
         wrong = search.run(self.steps) is False
-        self.steps -= search.steps + len(part.calls)
+        self.steps -= search.steps + CALL_STEPS * len(part.calls)
         if wrong:
             self.part = part
         return wrong
@@ -76,21 +77,21 @@ class _Shrinker:
         """
         written = self._written(part)
         lost = self._written(self.part) - written
-        return not any(
-            call.action[0] in (act.READ, act.CAS) and call.action[1] in lost for call in part.calls
-        )
+        needed = [call.action[1] for call in part.calls if call.action[0] in (act.READ, act.CAS)]
+        if any(call.action[0] == act.APPEND for call in self.calls):
+            return not any(str(text) in str(whole) for text in lost for whole in needed)
+        return not any(value in lost for value in needed)
 
     def _written(self, part: Part) -> set[State]:
-        results = (part.semantics.result(call.action) for call in part.calls if call.kind != "pure")
-        return {state for fixed, state in results if fixed}
+        results = [part.semantics.result(call.action) for call in part.calls if call.kind != "pure"]
+        texts = {call.action[1] for call in part.calls if call.action[0] == act.APPEND}
+        return texts | {state for fixed, state in results if fixed}
 
     def delete_in_chunks(self, *, pure: bool) -> None:
         """Half of the candidates at once, then quarters, and so on (Zeller's ddmin)."""
         chunk = len(self.calls)
         while chunk > 0 and self.steps > 0:
-            candidates = [
-                call for call in self.calls if (call.kind == "pure") == pure and (pure or self._unseen(call))
-            ]
+            candidates = [call for call in self.calls if (call.kind == "pure") == pure and (pure or self._unseen(call))]
             chunk = min(chunk, len(candidates))
             # Late calls last: what goes wrong shows at the end.
             for start in range(0, len(candidates), max(chunk, 1)):
@@ -102,9 +103,7 @@ class _Shrinker:
         if call.action[0] == act.APPEND:
             text = call.action[1]
             assert isinstance(text, str), "the model hands strings only"
-            observers = [
-                one for one in self.calls if one.action[0] == act.READ and text in str(one.action[1])
-            ]
+            observers = [one for one in self.calls if one.action[0] == act.READ and text in str(one.action[1])]
         else:
             fixed, state = self.part.semantics.result(call.action)
             if not fixed:
@@ -115,9 +114,7 @@ class _Shrinker:
                 for one in self.calls
                 if one.kind != "blind" and one.action != call.action and step(state, one.action)[0]
             ]
-        shield = min(
-            (one.ret for one in self.calls if one.kind == "blind" and one.invoke > call.ret), default=NEVER
-        )
+        shield = min((one.ret for one in self.calls if one.kind == "blind" and one.invoke > call.ret), default=NEVER)
         return [one for one in observers if call.invoke < one.ret and one.invoke < shield]
 
     def _unseen(self, call: Call) -> bool:

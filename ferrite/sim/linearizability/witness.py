@@ -7,18 +7,19 @@ version that no acknowledged write explains is that of an unknown put of the sam
 and whose place in the order is possible.
 
 It raises no false alarm. When it finds nothing, its order is a linearization, but for the keys it returns as open: there an
-unknown write that left no revision must have taken part, and only the search can say whether its place can be found.
+unknown write that left no revision must have taken part. `by_revision` hands those to the search, in the order of revisions.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Final
 
-from ferrite.sim.linearizability.history import OK, Operation
+from ferrite.sim.linearizability.history import NEVER, OK, Operation
+from ferrite.sim.linearizability.models import Call, Part
 from ferrite.sim.linearizability.values import show
 
 GONE: Final = ("gone",)
@@ -38,6 +39,7 @@ class Witnessed:
     """What the witness check found."""
 
     contradiction: Contradiction | None = None
+    keys: int = 0
     open_keys: list[Hashable] = field(default_factory=list)
     """Keys on which unknown writes without a revision are needed."""
 
@@ -67,15 +69,19 @@ class _Key:
 
 
 def applicable(operations: list[Operation]) -> bool:
-    """Whether every answer carries what the check needs."""
+    """Whether every operation is one of Ferrite's and every answer carries what the check needs."""
     for operation in operations:
-        if operation.outcome != OK:
-            continue
-        if operation.revision is None:
+        f = operation.f
+        known = operation.outcome == OK
+        if known and operation.revision is None:
             return False
-        if operation.f == "get" and operation.result is not None and operation.mod_revision is None:
-            return False
-        if operation.f == "delete" and operation.existed is None:
+        if f == "get":
+            if known and operation.result is not None and operation.mod_revision is None:
+                return False
+        elif f == "put":
+            if operation.argument is None or (known and operation.result not in (None, operation.argument)):
+                return False
+        elif f != "delete" or (known and operation.existed is None):
             return False
     return True
 
@@ -87,24 +93,47 @@ def check_witness(operations: list[Operation]) -> Witnessed:
     if contradiction is not None:
         return Witnessed(contradiction=contradiction)
     keys, contradiction = _collect(operations)
+    result = Witnessed(contradiction=contradiction, keys=len(keys))
     if contradiction is not None:
-        return Witnessed(contradiction=contradiction)
+        return result
     used = sorted(revision for key in keys.values() for revision in key.versions)
-    result = Witnessed()
     for name, key in keys.items():
-        contradiction, is_open = _check_key(key, floors, used)
-        if contradiction is not None:
-            return Witnessed(contradiction=contradiction)
+        result.contradiction, is_open = _check_key(key, floors, used)
+        if result.contradiction is not None:
+            return result
         if is_open:
             result.open_keys.append(name)
     return result
 
 
+def by_revision(parts: list[Part], operations: list[Operation]) -> list[Part]:
+    """Return the parts of open keys with known calls at their places in the order of revisions, one after another.
+
+    What is left to find are the places of unknown writes: each after everything that had been acknowledged when it began.
+    """
+    floors = _floors(operations) if parts else []
+    return [replace(part, calls=_in_order(part.calls, floors)) for part in parts]
+
+
+def _in_order(calls: list[Call], floors: list[int]) -> list[Call]:
+    places: list[tuple[int, int, int, int]] = []
+    for number, call in enumerate(calls):
+        operation = call.operation
+        if call.ret == NEVER:
+            places.append((floors[operation.invoke], 2, operation.invoke, number))
+        else:
+            assert operation.revision is not None, "asked for by `applicable`"
+            places.append((operation.revision, 0 if _changes(operation) else 1, operation.invoke, number))
+    ordered = []
+    for place, (_, _, _, number) in enumerate(sorted(places)):
+        ret = NEVER if calls[number].ret == NEVER else 2 * place + 1
+        ordered.append(replace(calls[number], invoke=2 * place, ret=ret))
+    return ordered
+
+
 def _floors(operations: list[Operation]) -> list[int]:
     """Return for each line the highest revision acknowledged up to it."""
-    acknowledged = [0] * (
-        1 + max((max(op.invoke, op.ret if op.outcome == OK else 0) for op in operations), default=0)
-    )
+    acknowledged = [0] * (1 + max((max(op.invoke, op.ret if op.outcome == OK else 0) for op in operations), default=0))
     for operation in operations:
         if operation.outcome == OK and operation.linearizable:
             assert operation.revision is not None, "asked for by `applicable`"
@@ -178,9 +207,7 @@ def _collect_reads(keys: dict[Hashable, _Key], writers: dict[int, Operation]) ->
             revision, seen = read.mod_revision, read.revision
             assert revision is not None and seen is not None, "asked for by `applicable`"
             if revision > seen:
-                return Contradiction(
-                    f"a read at revision {seen} returned what was written at {revision}", [read]
-                )
+                return Contradiction(f"a read at revision {seen} returned what was written at {revision}", [read])
             version = key.versions.get(revision)
             if version is None:
                 other = writers.get(revision) or proven.setdefault(revision, read)
@@ -266,8 +293,7 @@ def _resurrected(key: _Key, revisions: list[int]) -> Contradiction | None:
             own = version.write is not None and revisions[place] == absence.revision
             if own and version.value != GONE:
                 return Contradiction(
-                    f"the key was absent at revision {absence.revision}, which wrote it",
-                    [version.proof, absence],
+                    f"the key was absent at revision {absence.revision}, which wrote it", [version.proof, absence]
                 )
     return None
 
@@ -290,14 +316,10 @@ def _explain_absences(
                 _once(key.versions[revisions[place]].proof, absence),
             ), False
         latest = (_deadline(floors, absence.revision, absence), absence)
-        deadlines[revisions[place]] = min(
-            deadlines.get(revisions[place], latest), latest, key=lambda one: one[0]
-        )
+        deadlines[revisions[place]] = min(deadlines.get(revisions[place], latest), latest, key=lambda one: one[0])
     for place, (deadline, absence) in enumerate(sorted(deadlines.values(), key=lambda one: one[0])):
         if place >= len(key.unknown_deletes) or key.unknown_deletes[place].invoke >= deadline:
-            return Contradiction(
-                "a value vanished without a delete that can have removed it", [absence]
-            ), False
+            return Contradiction("a value vanished without a delete that can have removed it", [absence]), False
         is_open = True
     for delete in key.deletes:
         assert delete.revision is not None, "asked for by `applicable`"

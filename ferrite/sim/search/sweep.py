@@ -1,28 +1,20 @@
-"""Many seeds over many workers: each is run, its outcome comes back as a small value, nothing is lost on the way.
-
-Outcomes come in the order of finishing, which differs from sweep to sweep; each outcome depends on its seed only.
-"""
+"""Many seeds over many workers: each is run, and its outcome comes back as a small value."""
 
 from __future__ import annotations
 
 import functools
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ferrite.sim.search.settings import RunChoice, SettingInvalid
-from ferrite.sim.search.workers import Workers, WorkersFailed
+from ferrite.sim.search.spread import spread
+from ferrite.sim.search.workers import Workers
 
 CLEAN: Final = "clean"
-IN_FLIGHT_PER_WORKER: Final = 2
-"""Chunks sent ahead per worker: one runs, one waits, so that no worker idles and the end comes soon after Ctrl-C."""
-CHUNK_CPU_US: Final = 1_000_000
-"""Chunks grow until they take about this long: sending a chunk costs a millisecond, and waiting for one must not hurt."""
-CHUNK_SEEDS_MAX: Final = 64
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -100,105 +92,13 @@ def crashed(seed: int, error: Exception, *, cpu_us: int) -> SeedOutcome:
     )
 
 
-def run_chunk(run: Runner, seeds: Sequence[int]) -> list[SeedOutcome]:
-    """What a worker does."""
-    return [run(seed) for seed in seeds]
-
-
 def sweep(seeds: Sequence[int], run: Runner, workers: Workers) -> Generator[SeedOutcome]:
-    """Run all seeds and yield each outcome as it comes. Close the iterator to end early. Raises WorkersFailed.
-
-    When a worker dies, the seeds that were in flight run again one at a time: the one that takes its worker along again is
-    reported as a crash, the others as what they are.
-    """
-    in_flight: dict[Future[list[SeedOutcome]], Sequence[int]] = {}
-    started = done = cpu_us = 0
-    try:
-        while started < len(seeds) or in_flight:
-            suspects: list[int] = []
-            while started < len(seeds) and len(in_flight) < workers.count * IN_FLIGHT_PER_WORKER:
-                chunk = seeds[started : started + _chunk_seeds(done, cpu_us, len(seeds) - started, workers)]
-                started += len(chunk)
-                future = _submitted(workers, run, chunk)
-                if future is None:
-                    suspects += chunk
-                    break
-                in_flight[future] = chunk
-            for outcome in _finished(in_flight, workers, suspects):
-                done, cpu_us = done + 1, cpu_us + outcome.cpu_us
-                yield outcome
-            for seed in suspects:
-                done += 1
-                yield _alone(seed, run, workers)
-    finally:
-        for future in in_flight:
-            future.cancel()
+    """Run all seeds and yield each outcome as it comes. Close the generator to end early. Raises WorkersFailed."""
+    return spread(seeds, run, workers, died=worker_died)
 
 
-def _chunk_seeds(done: int, cpu_us: int, left: int, workers: Workers) -> int:
-    """How many seeds the next chunk has: about CHUNK_CPU_US of work, and never so many that others run dry."""
-    if not done:
-        return 1
-    by_cost = CHUNK_CPU_US // max(1, cpu_us // done)
-    return max(1, min(by_cost, CHUNK_SEEDS_MAX, left // (workers.count * IN_FLIGHT_PER_WORKER)))
-
-
-def _submitted(workers: Workers, run: Runner, chunk: Sequence[int]) -> Future[list[SeedOutcome]] | None:
-    try:
-        return workers.submit(run_chunk, run, chunk)
-    except workers.lost:  # a pool that broke since the last look takes nothing more
-        return None
-
-
-def _finished(
-    in_flight: dict[Future[list[SeedOutcome]], Sequence[int]], workers: Workers, suspects: list[int]
-) -> Iterator[SeedOutcome]:
-    """Wait for a chunk, yield what came of it; the seeds of a dead worker go to `suspects`."""
-    if in_flight and not suspects:
-        wait(in_flight, return_when=FIRST_COMPLETED)
-    broken = bool(suspects)
-    for future in [future for future in in_flight if future.done()]:
-        chunk = in_flight.pop(future)
-        if _lost(future, workers):
-            suspects += chunk
-            broken = True
-        else:
-            yield from future.result()
-    if broken:
-        wait(in_flight)
-        for future, chunk in in_flight.items():
-            if _lost(future, workers):
-                suspects += chunk
-            else:
-                yield from future.result()
-        in_flight.clear()
-        workers.renew()
-
-
-def _lost(future: Future[list[SeedOutcome]], workers: Workers) -> bool:
-    """Whether the worker died over it. Raises WorkersFailed when the work could not even begin there."""
-    try:
-        error = future.exception()
-    except CancelledError as cancelled:
-        raise WorkersFailed("the workers are gone: the scheduler dropped what was in flight") from cancelled
-    if error is None:
-        return False
-    if isinstance(error, workers.lost):
-        return True
-    if isinstance(error, SettingInvalid):
-        raise error
-    raise WorkersFailed(
-        f"a worker cannot run seeds ({type(error).__name__}: {error}); expected the same version of ferrite on every worker"
-    ) from error
-
-
-def _alone(seed: int, run: Runner, workers: Workers) -> SeedOutcome:
-    """Run one seed while nothing else runs: if its worker dies now, it was this seed."""
-    future = workers.submit(run_chunk, run, [seed])
-    wait([future])
-    if not _lost(future, workers):
-        return future.result()[0]
-    workers.renew()
+def worker_died(seed: int) -> SeedOutcome:
+    """The outcome of a seed that took its worker along."""
     return SeedOutcome(
         seed=seed,
         verdict="crash",

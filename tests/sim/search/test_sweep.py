@@ -3,7 +3,8 @@ import contextlib
 import pytest
 
 from ferrite.sim.search.settings import RunChoice, SettingInvalid
-from ferrite.sim.search.sweep import CHUNK_SEEDS_MAX, Runner, SeedOutcome, run_seed, seed_runner, sweep
+from ferrite.sim.search.spread import CHUNK_PIECES_MAX
+from ferrite.sim.search.sweep import Runner, SeedOutcome, run_seed, seed_runner, sweep
 from ferrite.sim.search.tally import Tally
 from ferrite.sim.search.workers import WorkersFailed, dask_workers, local_workers
 from tests.sim.search import runners
@@ -27,7 +28,7 @@ def test_two_workers_give_the_same_combined_digest_as_one() -> None:
 
 
 def test_every_seed_comes_back_once_with_chunks_of_any_size() -> None:
-    seeds = range(5, 5 + 7 * CHUNK_SEEDS_MAX, 3)
+    seeds = range(5, 5 + 7 * CHUNK_PIECES_MAX, 3)
     tally = swept(seeds, runners.clean, 2)
     assert (tally.done, sorted(tally.digests)) == (len(seeds), list(seeds))
 

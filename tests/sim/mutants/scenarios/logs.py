@@ -9,7 +9,6 @@ from tests.sim.mutants.scenarios.tools import (
     SECOND_US,
     bring_up,
     deliver,
-    get,
     isolated_leader_with_tail,
     leader_of,
     next_leader,
@@ -49,7 +48,7 @@ def many_writes_on_slow_disks() -> None:
 def everything_arrives_twice_and_in_any_order() -> None:
     network = NetworkOptions(duplicate_ppm=1_000_000, delay_mean_us=8_000)
     cluster = quiet_cluster(network=network, replica=ReplicaConfig(append_entries_max=1))
-    for _ in range(60):
+    for _ in range(30):
         propose(leader_of(cluster), 1)
         cluster.run_for(2_000)
     cluster.run_for(SECOND_US)
@@ -106,7 +105,6 @@ def a_truncation_is_lost_with_the_tail_of_the_log() -> None:
     assert status_of(old).lost_tail
     cluster.run_for(SECOND_US)
     finish(cluster)
-    assert get(cluster, second, b"k") == b"new7"
 
 
 def a_restarted_follower_only_tells_its_term() -> None:

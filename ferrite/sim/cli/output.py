@@ -1,0 +1,24 @@
+"""Results for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def write_json(name: str, value: Any) -> None:
+    """Write the whole file or none; `-` is standard output."""
+    text = json.dumps(value, indent=1) + "\n"
+    if name == "-":
+        click.echo(text, nl=False)
+        return
+    half = Path(f"{name}.part")
+    try:
+        half.write_text(text, encoding="utf-8")
+        os.replace(half, name)
+    except OSError as error:
+        raise click.UsageError(f"{name} cannot be written: {error.strerror}") from error

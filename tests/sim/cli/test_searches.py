@@ -1,0 +1,111 @@
+"""`graphs`, `explore` and `mutants`: what they print and how they end; what they search with is tested elsewhere."""
+
+import json
+
+import pytest
+
+from ferrite.sim.cli import main
+from ferrite.sim.cli.graphs import GraphDone, GraphRun
+from ferrite.sim.violation import Violation
+
+
+def test_one_graph_is_run_and_listed_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graphs", "--graph", "0", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "graph 0, logs equal, start led, seed 0: no node reaches a quorum"
+    assert "runs: 1" in lines
+
+
+def test_the_outcomes_of_graphs_are_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["graphs", "--graph", "1023", "--seeds", "3..4", "--json", "-"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [(run["seed"], run["ok"], run["verdict"]) for run in runs] == [
+        (3, True, "stable"),
+        (4, True, "stable"),
+    ]
+
+
+def test_a_graph_that_breaks_an_invariant_exits_1_with_its_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = GraphRun(graph=7, seed=0, logs="equal", start="led")
+    monkeypatch.setattr(
+        "ferrite.sim.cli.graphs._run_all", lambda *_: ([GraphDone(run=run, broken="S1: two")], False)
+    )
+    assert main(["graphs", "--graph", "7"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "graph 7, logs equal, start led, seed 0: S1: two",
+        "  replay: ferrite-sim graphs --graph 7 --logs equal --start led --seeds 0 --list",
+    ]
+
+
+def test_a_space_without_violation_is_explored_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explore", "--nodes", "2", "--timeouts", "1"]) == 0
+    assert capsys.readouterr().out.startswith("verdict: clean; every state within the limits was explored\n")
+
+
+def test_a_search_cut_short_is_undecided(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explore", "--states-max", "5"]) == 3
+    assert "then --states-max ended the search" in capsys.readouterr().out
+
+
+def test_a_violation_is_shown_with_the_shortest_path_to_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ferrite.sim.exhaustive.space import Space
+
+    honest, taken = Space.take, []
+
+    def breaks(space: Space, *given: object) -> object:
+        taken.append(1)
+        if len(taken) == 4:
+            raise Violation("S1", "One leader a term.", "two lead")
+        return honest(space, *given)  # type: ignore[arg-type]  # passed on as it came
+
+    monkeypatch.setattr(Space, "take", breaks)
+    assert main(["explore"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == ["verdict: safety", "invariant: S1: One leader a term.", "facts: two lead", "path:"]
+    assert lines[4].startswith("    1. ")
+
+
+def test_planted_bugs_are_hunted_from_several_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--only", "1", "--starts", "2", "--seeds-max", "20", "--seconds", "5", "--json", "-"]
+    assert main(["mutants", *words]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (score,) = report["mutants"]
+    assert (score["number"], score["kills"], score["starts"]) == (1, 2, 2)
+    assert [search["start"] for search in report["searches"]] == [0, 1]
+    assert report["searches"][1]["seed"] >= 1_000_000
+
+
+def test_a_planted_bug_that_survives_exits_1_and_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ferrite.sim.search.kills import Hunted
+
+    survivor = Hunted(number=1, start=0, seeds=2000, cpu_us=1)
+    monkeypatch.setattr("ferrite.sim.cli.mutants._hunt_all", lambda *_: ([survivor], False))
+    assert main(["mutants", "--only", "1"]) == 1
+    assert "survived: 1" in capsys.readouterr().out.splitlines()
+
+
+def test_the_list_says_what_each_bug_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mutants", "--list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) > 30
+    assert rows[0].split()[0] == "number"
+
+
+def test_outside_of_a_source_checkout_the_command_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ferrite.sim.cli.mutants.__file__", "/nowhere/lib/ferrite/sim/cli/mutants.py")
+    assert main(["mutants", "--list"]) == 2
+    assert "run this in a source checkout" in capsys.readouterr().err
+
+
+def test_an_unknown_number_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mutants", "--only", "9999"]) == 2
+    assert "there is no mutant 9999" in capsys.readouterr().err
