@@ -66,7 +66,7 @@ class Client:
         self._dice = world.dice.stream("attempt", number)
         self._answer_lost = world.plan.site("answer_lost", self._options.answer_lost_ppm, number)
         self._crashes = world.plan.site("client_crash", self._options.crash_ppm, number)
-        self._turns = 0
+        self.turns = 0
         self._lives = 1
         self._request_id = 0
         self._attempt: Attempt | None = None
@@ -102,11 +102,11 @@ class Client:
     # ------------------------------------------------------------------------------------------------ what to do
 
     def _begin(self) -> None:
-        if not self.active:
+        if not self.active or f"{self.name}:{self.turns}+" in self._world.plan.without:
             return
-        self._turns += 1
+        self.turns += 1
         kind, key, command, linearizable = self._choose()
-        if f"{self.name}:{self._turns}" in self._world.plan.without:
+        if f"{self.name}:{self.turns}" in self._world.plan.without:
             self._rest()
         else:
             self._invoke(kind, key, command, linearizable=linearizable)
@@ -172,7 +172,7 @@ class Client:
                 key=key.decode(),
                 value=", ".join(str(change) for change in operation.changes),
             )
-        self._try()
+        self._try(operation)
         if self._crashes.strikes():
             self._timeline.after(
                 self._dice.exponential(self._options.delay_mean_us * 8), self._crash, operation
@@ -187,9 +187,8 @@ class Client:
             self._lives += 1
             self._request_id = 0
 
-    def _try(self) -> None:
-        operation = self.operation
-        if operation is None:
+    def _try(self, operation: Operation) -> None:
+        if operation is not self.operation:
             return  # The client crashed while it waited to try again.
         ids = sorted(self._nodes)
         follow = self._hint in self._nodes and self._dice.chance(700_000)
@@ -260,7 +259,7 @@ class Client:
         assert operation is not None, "there is an operation in hand"
         if operation.attempts < self._options.attempts_max:
             pause_us = self._dice.exponential(RETRY_PAUSE_US) if pause else 0
-            self._timeline.after(1 + pause_us, self._try)
+            self._timeline.after(1 + pause_us, self._try, operation)
             return
         # A read that got no answer did nothing; a write is unknown if any of its attempts was.
         outcome = INFO if self._unknown and operation.kind not in READS else FAIL

@@ -15,6 +15,7 @@ from ferrite.sim.checks.invariants import Invariants
 from ferrite.sim.checks.witness import check_history
 from ferrite.sim.clients import Client
 from ferrite.sim.dice import Dice
+from ferrite.sim.ending import finish_recording, first_row
 from ferrite.sim.faults.nemesis import Nemesis
 from ferrite.sim.faults.plan import FaultPlan
 from ferrite.sim.history import History
@@ -23,7 +24,7 @@ from ferrite.sim.node import Node
 from ferrite.sim.options import Options
 from ferrite.sim.recording import Recording
 from ferrite.sim.tape import Tape
-from ferrite.sim.timeline import Timeline
+from ferrite.sim.timeline import EndlessRun, Timeline
 from ferrite.sim.trace import Trace
 from ferrite.sim.violation import Violation
 from ferrite.sim.world import World
@@ -76,7 +77,8 @@ class Cluster:
         `tape` is played instead of drawing; `without` are ids of faults and operations to leave out.
         """
         options = options or Options()
-        timeline, dice = Timeline(), Dice(seed, tape=tape.draws if tape else None, record=keep_draws)
+        timeline = Timeline(options.events_max)
+        dice = Dice(seed, tape=tape.draws if tape else None, record=keep_draws)
         plan = FaultPlan(seed, lambda: timeline.now_us, taped=tape.faults if tape else None, without=without)
         invariants = Invariants(options.replica, lambda: (timeline.now_us, timeline.events_done))
         self.seed = seed
@@ -97,14 +99,15 @@ class Cluster:
             recording=recording,
         )
         plan.on_strike = self.world.struck
-        if recording is not None:
-            invariants.checks.committed = self._committed
         for number in range(1, options.nodes + options.spares + 1):
             node_id = NodeId(number)
             instance = dice.stream("instance", number).bits(128).to_bytes(16, "big")
             self.nodes[node_id] = Node(node_id, instance, self.world)
         self._instances = {node.node_id: node.instance for node in self.nodes.values()}
         self.nemesis = Nemesis(self)
+        if recording is not None:
+            invariants.checks.committed = self._committed
+            first_row(self, recording)
         self._endings: dict[int, tuple[Callable[..., None], tuple[Any, ...]]] = {}
         self._endings_made = 0
 
@@ -224,19 +227,37 @@ class Cluster:
                 continue
             node.recover_from_faults()
 
-    def run(self) -> Result:
-        """Boot, safety phase with all faults, heal, liveness phase, final checks. A failed check is in the result."""
+    def run(self, *, until_us: int | None = None) -> Result:
+        """Boot, safety phase with all faults, heal, liveness phase, final checks. A failed check is in the result.
+
+        With `until_us` the run ends at that simulated time of the safety phase, without healing; histories are checked all
+        the same.
+        """
         violation: Violation | None = None
         try:
             self.start()
             self.start_clients()
             self.nemesis.start()
-            self.run_for(self.world.options.seconds * 1_000_000)
-            self.converge()
+            self.run_for(self.world.options.seconds * 1_000_000 if until_us is None else until_us)
+            if until_us is None:
+                self.converge()
             check_history(self.history, self.world.invariants.ghost)
         except Violation as found:
             violation = found
+        except EndlessRun:
+            violation = self._endless()
+        if self.world.recording is not None:
+            finish_recording(self, violation)
         return self.result(violation)
+
+    def _endless(self) -> Violation:
+        # L9: events per run are bounded.
+        return self.world.violation(
+            "L9",
+            "Messages and timers do not multiply without end.",
+            f"{self.world.timeline.events_done} events; {dict(self.world.network.counters)}",
+            kind="liveness",
+        )
 
     def converge(self) -> None:
         """Heal, then insist on progress and on equal states. Raises Violation (L1, L2, L3, L8, F3, F4)."""

@@ -80,7 +80,7 @@ class LogThread:
         last = batch[-1].write_seq
         self._syncing = True
         for order in batch:
-            world.invariants.performed(node.node_id, order.write_seq)
+            world.invariants.performed(node.seen_as, order.write_seq)
         try:
             self._log.append(batch)
         except PowerLost:
@@ -99,7 +99,7 @@ class LogThread:
         world, node = self._world, self._node
         try:
             self._log.sync()
-            world.invariants.persisted(node.node_id, write_seq)
+            world.invariants.persisted(node.seen_as, write_seq)
             self._upkeep()
         except PowerLost:
             node.crash(power_loss=True)
@@ -155,7 +155,7 @@ class LogThread:
         identity = Identity(node_id=node.node_id, instance=node.instance, boot=node.boot + 1)
         try:
             problem = image_problem(
-                world.invariants.ghost.disk(node.node_id), check_log(image, identity)[0], identity
+                world.invariants.ghost.disk(node.seen_as), check_log(image, identity)[0], identity
             )
         except LogCorrupt as error:
             problem = None if node.may_refuse else str(error)

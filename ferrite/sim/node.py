@@ -73,6 +73,8 @@ class Node:
     def __init__(self, node_id: NodeId, instance: bytes, world: World) -> None:
         self.node_id = node_id
         self.instance = instance
+        self.seen_as = node_id
+        """Under this id the checks know it: another one after its data directory was replaced, for that is another node."""
         self.boot = 0
         self.disk = SimDisk(world.dice.stream("disk", node_id), world.plan, node_id, world.options.disk)
         self.store = SimStore()
@@ -151,13 +153,13 @@ class Node:
             return
         self._state = StateThread(world, self, identity)
         recovered = Recovered(identity=identity, log=recovered_log, state=self._state.recovered_state())
-        world.invariants.booted(self.node_id, recovered)
+        world.invariants.booted(self.seen_as, recovered)
         last, applied = recovered_log.last_index, recovered.state.applied_index
         world.note(self.node_id, "boot", self.boot, last, applied)
         term = recovered_log.hard_state.term
         world.row("boot", node=self.node_id, boot=self.boot, last=last, applied=applied, term=term)
         self.replica = self._guarded(lambda: world.replica_class(self._config(), recovered, self.local_us))
-        world.invariants.stepped(self.node_id, self.replica.status(), [])
+        world.invariants.stepped(self.seen_as, self.replica.status(), [])
         self._arm()
 
     def _config(self) -> ReplicaConfig:
@@ -242,7 +244,7 @@ class Node:
         """Compare the state with everybody else's at the same applied index. Raises Violation S16."""
         status = self.status()
         if status is not None and self._state is not None:
-            self._world.invariants.state_hash(self.node_id, status.applied_index, self._state.state_hash())
+            self._world.invariants.state_hash(self.seen_as, status.applied_index, self._state.state_hash())
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -423,7 +425,7 @@ class Node:
         status = replica.status()
         if world.recording is not None:
             self._record_step(batch, ordered, status)
-        world.invariants.stepped(self.node_id, status, ordered)
+        world.invariants.stepped(self.seen_as, status, ordered)
         self._perform_all(replica, ordered)
         if self.replica is replica:
             self._deep_check()
@@ -526,7 +528,7 @@ class Node:
 
     def send(self, to: NodeId, message: messages.Message) -> None:
         """Queue a message for the frame of this step; now and then the frame leaves at once."""
-        self._world.invariants.sending(self.node_id, to, message)
+        self._world.invariants.sending(self.seen_as, to, message)
         self._outbox.setdefault(to, []).append(message)
         if self._dice.chance(100_000):
             self._flush_frames(self.boot)

@@ -156,6 +156,8 @@ class Options:
     """The checks that cost a pass over a log or a disk run after every so many steps of a node; 0 = at the end only."""
     core_only: bool = False
     """First only a quorum is healed and must converge, while the other nodes stay broken for good."""
+    events_max: int = 3_000_000
+    """Arrivals, timers and ends of disk operations of a whole run: above it something multiplies without end (L9)."""
     trace_lines: int = 0
     """The last so many notes of the trace are kept for a failure report."""
     trace_chunk: int = -1

@@ -94,7 +94,7 @@ class StateThread:
     def _apply(self, order: actions.Apply) -> None:
         world, node = self._world, self._node
         if self._stall.strikes():
-            world.invariants.applied(node.node_id, 0, stalled=True)
+            world.invariants.applied(node.seen_as, 0, stalled=True)
             self._report(events.ApplyStalled(first_index=order.first_index), "the state store pushed back")
             return
         applied = self._machine.apply(order.first_index, order.entries)
@@ -102,9 +102,9 @@ class StateThread:
         self._machine.advance(applied)
         self._applies += 1
         every = world.options.state_hash_every
-        world.invariants.applied(node.node_id, applied.applied_index)
+        world.invariants.applied(node.seen_as, applied.applied_index)
         if every and self._applies % every == 0:
-            world.invariants.state_hash(node.node_id, applied.applied_index, self._machine.state_hash())
+            world.invariants.state_hash(node.seen_as, applied.applied_index, self._machine.state_hash())
         done = events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes)
         self._report(done, f"applied to {applied.applied_index}")
 
@@ -127,7 +127,7 @@ class StateThread:
     def _flush(self) -> None:
         node = self._node
         node.store.flush()
-        self._world.invariants.flushed(node.node_id, self._machine.applied_index)
+        self._world.invariants.flushed(node.seen_as, self._machine.applied_index)
         flushed = events.StateFlushed(applied_index=self._machine.applied_index)
         self._report(flushed, f"the state to {flushed.applied_index} is durable")
 
@@ -158,7 +158,7 @@ class StateThread:
             last_term=state.applied_term,
             size_bytes=len(data),
         )
-        self._world.invariants.snapshot_saved(node.node_id, meta)
+        self._world.invariants.snapshot_saved(node.seen_as, meta)
         self._world.counters["snapshots_saved"] += 1
         self._saved = {snapshot_id: data}
         self._report(events.SnapshotSaved(snapshot=meta), f"snapshot at {meta.last_index} is saved")
@@ -234,7 +234,7 @@ class StateThread:
         self._machine = StateMachine(node.store, self._identity)
         state = self._machine.recovered_state()
         world.counters["snapshots_installed"] += 1
-        world.invariants.snapshot_installed(node.node_id, state.applied_index)
-        world.invariants.state_hash(node.node_id, state.applied_index, self._machine.state_hash())
+        world.invariants.snapshot_installed(node.seen_as, state.applied_index)
+        world.invariants.state_hash(node.seen_as, state.applied_index, self._machine.state_hash())
         installed = events.SnapshotInstalled(snapshot_id=snapshot.snapshot_id, installed=True, state=state)
         self._report(installed, f"snapshot at {state.applied_index} is installed")

@@ -11,7 +11,7 @@ from typing import Final
 
 from ferrite.core import ReplicaConfig
 from ferrite.sim.dice import Stream, seeded
-from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
+from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
 
 SECONDS: Final = 8
 """Simulated time with faults of a default seed: twice as many seeds find more than seeds twice as long."""
@@ -22,10 +22,10 @@ def swarm(seed: int, *, nodes: int = 0, seconds: int = SECONDS) -> Options:
     dice = seeded(seed, "swarm")
     drawn = dice.pick((3, 3, 3, 3, 3, 5, 5, 4, 2, 1))
     spares = dice.pick((0, 0, 1, 2)) if drawn > 1 else 2
-    pace = dice.pick((1, 1, 4))
+    pace = dice.pick((1, 4, 10))
     return Options(
         nodes=nodes or drawn,
-        spares=spares,
+        spares=min(spares, NODES_MAX - (nodes or drawn)),
         seconds=seconds,
         batch_events_max=dice.pick((1, 4, 16, 64)),
         core_only=dice.chance(500_000),

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from ferrite.core import ReplicaConfig
 from ferrite.sim.faults.plan import Fault
@@ -20,8 +20,6 @@ VERSION: Final = 1
 BYTES_MAX: Final = 256 << 20
 """More than the longest run that the options allow needs."""
 
-_T = TypeVar("_T")
-
 
 class TapeInvalid(ValueError):
     """The text is no tape: says what was wrong and what was expected."""
@@ -30,7 +28,7 @@ class TapeInvalid(ValueError):
 @dataclass(slots=True, kw_only=True)
 class Tape:
     """`draws`: name of a stream -> its raw numbers; what lies beyond the end is the plainest choice. `without`: operations that
-    are left out (`client0:17`). `violation` is the name of the invariant that the run broke, "" for none.
+    are left out (`client0:17`, and `client0:17+` for all after that one). `violation` is the name of the invariant that the run broke, "" for none.
     """
 
     seed: int

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
 
+class EndlessRun(Exception):
+    """More events than a run may have: something goes round and round."""
+
+
 class Timeline:
     """The clock of a run, in integer microseconds. Nothing happens between two entries of the heap."""
 
-    def __init__(self) -> None:
+    def __init__(self, events_max: int = 0) -> None:
+        """`events_max` ends a run that never ends; 0 for no bound."""
+        self.events_max = events_max
         self.now_us = 0
         self.events_done = 0
         self._counter = 0
@@ -42,9 +49,11 @@ class Timeline:
 
     def run_until(self, time_us: int) -> None:
         """Let everything happen up to this time, which is then the present."""
-        heap = self._heap
+        heap, events_max = self._heap, self.events_max or sys.maxsize
         while heap and heap[0][0] <= time_us:
             self.now_us, _, happen, given = heappop(heap)
             self.events_done += 1
+            if self.events_done > events_max:
+                raise EndlessRun
             happen(*given)
         self.now_us = max(self.now_us, time_us)

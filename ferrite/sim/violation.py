@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class Violation(AssertionError):
     """An invariant does not hold. `kind` is the verdict: safety, liveness, crash, linearizability."""
@@ -24,3 +27,8 @@ class Violation(AssertionError):
         self.time_us = time_us
         self.event_number = event_number
         self.kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by its facts: sweeps carry it between processes."""
+        again = partial(Violation, time_us=self.time_us, event_number=self.event_number, kind=self.kind)
+        return again, (self.name, self.sentence, self.facts)

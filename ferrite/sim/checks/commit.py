@@ -4,7 +4,8 @@ each check.
 
 from __future__ import annotations
 
-from ferrite.core import EntryKind, NodeId, ReplicaStatus, Role, actions, payload_kind
+from ferrite.core import PAYLOAD_HEADER_BYTES, EntryKind, NodeId, ReplicaStatus, Role, actions, payload_kind
+from ferrite.core.kv import CommandInvalid, decode_command
 from ferrite.sim.checks.ghost import is_quorum
 from ferrite.sim.checks.shared import Checks, Seen
 
@@ -168,6 +169,8 @@ def _extend_committed(checks: Checks, node: NodeId, status: ReplicaStatus) -> No
         ghost.committed.append(chain)
         ghost.committed_terms.append(term)
         payload = ghost.entry_of[chain].payload
+        if payload_kind(payload) == EntryKind.COMMAND:
+            _once(checks, index, term, payload)
         if payload_kind(payload) == EntryKind.MEMBERSHIP:
             ghost.committed_memberships.append((index, payload))
     ghost.commits_by_term[status.term] = status.commit_index
@@ -175,6 +178,21 @@ def _extend_committed(checks: Checks, node: NodeId, status: ReplicaStatus) -> No
         checks.marks.hit("single_voter")
     if checks.committed is not None:
         checks.committed(node, first, status.commit_index, status.term)
+
+
+def _once(checks: Checks, index: int, term: int, payload: bytes) -> None:
+    try:
+        origin = decode_command(payload[PAYLOAD_HEADER_BYTES:]).origin
+    except CommandInvalid:
+        return
+    # Contract 4: what is forwarded is appended at most once within a term.
+    first = checks.ghost.taken.setdefault((origin, term), index)
+    if first != index:
+        checks.fail(
+            "FORWARD",
+            "A command that a node took is appended at most once within a term.",
+            f"{origin} stands at {first} and {index}, both of term {term}",
+        )
 
 
 def ordered_apply(
@@ -200,11 +218,12 @@ def ordered_apply(
             f"node {node} applies {last}, commit is {status.commit_index}",
         )
     # DR3: the state never passes the own durable log, else a power loss leaves it ahead.
-    if last > ghost.disk(node).durable.last_index:
+    if last <= ghost.commit_index and not ghost.holds_durably(node, last, ghost.committed[last]):
         checks.fail(
             "DR3",
             "Only entries that are durable in the own log are applied.",
-            f"node {node} applies {last}; its durable log ends at {ghost.disk(node).durable.last_index}",
+            f"node {node} applies {last}; its durable log ends at {ghost.disk(node).durable.last_index} "
+            "or holds another entry there",
         )
     for place, entry in enumerate(order.entries):
         # S5 State Machine Safety: no two nodes apply different commands at one index.

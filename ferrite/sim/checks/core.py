@@ -25,9 +25,15 @@ def can_work(cluster: Cluster, nodes: Collection[NodeId]) -> bool:
         status = cluster.nodes[node_id].status()
         if status is None or not status.lost_tail:
             voting.append(node_id)
-    return all(
-        is_quorum(membership, voting) for membership in possible_memberships(cluster.world.invariants.ghost)
-    )
+    ghost = cluster.world.invariants.ghost
+    # Before the first commit the cluster hangs on those who know its membership.
+    founded = ghost.commit_index > 0 or any(_knows(cluster, node_id) for node_id in voting)
+    return founded and all(is_quorum(membership, voting) for membership in possible_memberships(ghost))
+
+
+def _knows(cluster: Cluster, node_id: NodeId) -> bool:
+    status = cluster.nodes[node_id].status()
+    return status is not None and bool(status.membership.voters)
 
 
 def possible_memberships(ghost: Ghost) -> list[Membership]:

@@ -182,6 +182,13 @@ def _leader_memberships(
                 "A leader appends a membership only when the one before it is committed.",
                 f"node {node} appends one at {index}; the one at {earlier[-1][0]} is above commit {status.commit_index}",
             )
+        # Contract 8: a leader changes nothing before it has committed an entry of its own term (Ongaro's bug of 2015).
+        if earlier and checks.ghost.disk(node).log.term_at(status.commit_index) != status.term:
+            checks.fail(
+                "S14",
+                "A leader changes the membership only after it has committed an entry of its own term.",
+                f"node {node} of term {status.term} appends one at {index}",
+            )
         if earlier:
             _membership_step(
                 checks, node, checks.ghost.membership(earlier[-1][1]), checks.ghost.membership(entry.payload)

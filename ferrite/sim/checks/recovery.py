@@ -8,29 +8,31 @@ from ferrite.core import Identity, Recovered, RecoveredLog
 from ferrite.sim.checks.ghost import GhostDisk, GhostLog, apply_to, next_chain
 
 
-def recovered_problem(disk: GhostDisk, recovered: Recovered) -> str | None:
+def recovered_problem(disk: GhostDisk, recovered: Recovered, *, opened: bool = True) -> str | None:
     """Return what contradicts, None when nothing does; the ghost then holds exactly what was recovered.
 
-    The recovered `last_write_seq` says which of the writes under way survived: all up to it, nothing after it.
+    The recovered `last_write_seq` says which of the writes under way survived: all up to it, nothing after it. A log that has
+    lost its tail is `opened` with one write of its own: the term that may have been lost.
     """
     found = recovered.log
+    survived_seq = found.last_write_seq - (opened and found.lost_tail is not None)
     node = recovered.identity.node_id
     if found.lost_tail is not None and not (disk.tail_taken or disk.tail_was_taken):
         return f"node {node} reports a lost tail {found.lost_tail}, but no disk lost what it had synced"
     if disk.tail_taken:
         _take_tail(disk, found)
-    elif not disk.durable_seq <= found.last_write_seq <= disk.performed_seq:
+    elif not disk.durable_seq <= survived_seq <= disk.performed_seq:
         return (
-            f"node {node} recovered write_seq {found.last_write_seq}; durable was {disk.durable_seq}, "
+            f"node {node} recovered write_seq {survived_seq}; durable was {disk.durable_seq}, "
             f"begun was {disk.performed_seq}"
         )
     for ordered in disk.waiting:
         persist = ordered.persist
-        if persist.write_seq <= found.last_write_seq:
+        if persist.write_seq <= survived_seq:
             apply_to(disk.durable, persist, ordered.chains, ordered.base_chain)
             disk.hard_state = persist.hard_state or disk.hard_state
         # A large write is several records, and a crash may keep the first of them only.
-        if persist.write_seq == found.last_write_seq and persist.first_index - 1 <= found.last_index:
+        if persist.write_seq == survived_seq and persist.first_index - 1 <= found.last_index:
             disk.durable.cut_from(found.last_index + 1)
     disk.waiting.clear()
     problem = _hard_state_problem(disk, found) or _log_problem(disk.durable, found)
@@ -46,7 +48,7 @@ def recovered_problem(disk: GhostDisk, recovered: Recovered) -> str | None:
 
 def image_problem(disk: GhostDisk, found: RecoveredLog, identity: Identity) -> str | None:
     """The same for an image that a crash might leave now; the ghost stays as it is."""
-    return recovered_problem(deepcopy(disk), Recovered(identity=identity, log=found))
+    return recovered_problem(deepcopy(disk), Recovered(identity=identity, log=found), opened=False)
 
 
 def _take_tail(disk: GhostDisk, found: RecoveredLog) -> None:

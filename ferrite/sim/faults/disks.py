@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from ferrite.core import NodeId
 from ferrite.core.disk import LogCorrupt, check_log
-from ferrite.sim.checks.ghost import GhostDisk
 from ferrite.sim.dice import Stream
 from ferrite.sim.disk import SECTOR_BYTES, SimDisk
 from ferrite.sim.faults.kinds import Drawn, Kind
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 DAMAGES: Final = ("rot", "misdirect", "wipe", "swap", "lost tail", "state")
 SWAPPED_US: Final = 2_000_000
 """How long two disks stay mixed up."""
+WIPED: Final = 100
+"""Added to the id under which the checks know a node that lost its data directory."""
 VOTERS_MIN: Final = 3
 """With fewer nodes one that refuses takes the cluster down, which says nothing."""
 
@@ -44,7 +45,8 @@ def _draw_damage(cluster: Cluster, dice: Stream) -> Drawn | None:
     if len(cluster.nodes) < VOTERS_MIN or any(node.may_refuse for node in cluster.nodes.values()):
         return None
     what = dice.pick(DAMAGES)
-    struck = dice.shuffled([node.node_id for node in cluster.nodes.values() if node.boot])
+    # An empty disk belongs to nobody yet: hosts tell one from a log that was emptied, logs cannot.
+    struck = dice.shuffled([node.node_id for node in cluster.nodes.values() if node.disk.list()])
     count = 2 if what == "swap" else 1
     return {"nodes": tuple(struck[:count]), "data": {"what": what}} if len(struck) >= count else None
 
@@ -66,7 +68,7 @@ def _damage(cluster: Cluster, fault: Fault) -> None:
         case "misdirect":
             fault.data["where"] = nodes[0].disk.misdirect(fault.stream())
         case "wipe":
-            _wipe(cluster, nodes[0], fault.stream())
+            _wipe(nodes[0], fault.stream())
         case "swap":
             _swap(nodes)
             cluster.lasts_until(cluster.now_us + SWAPPED_US, _swap_back, cluster, nodes)
@@ -77,12 +79,12 @@ def _damage(cluster: Cluster, fault: Fault) -> None:
         node.start()
 
 
-def _wipe(cluster: Cluster, node: Node, dice: Stream) -> None:
+def _wipe(node: Node, dice: Stream) -> None:
     """A new data directory under the old id: the cluster must not take it for the member that it was."""
     node.disk.wipe()
     node.store = SimStore()
     node.instance = dice.bits(128).to_bytes(16, "big")
-    cluster.world.invariants.ghost.disks[node.node_id] = GhostDisk()
+    node.seen_as = NodeId(node.node_id + WIPED)
 
 
 def _swap(nodes: list[Node]) -> None:
@@ -118,7 +120,7 @@ def _lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
     if _is_noticed(trial):
         node.disk.take_tail(keep)
         node.store.fall_back()  # A state ahead of its log would be corruption.
-        cluster.world.invariants.ghost.disk(node.node_id).tail_taken = True
+        cluster.world.invariants.ghost.disk(node.seen_as).tail_taken = True
 
 
 def _is_noticed(disk: SimDisk) -> bool:

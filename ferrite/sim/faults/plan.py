@@ -92,7 +92,9 @@ class FaultPlan:
         self.on_strike: Callable[[Fault], None] | None = None
         self._seed = seed
         self.without = frozenset(without)
-        """Ids of faults and operations (`client0:17`: the 17th turn of that client) that are left out."""
+        """Ids of faults and operations that are left out: `client0:17` is the 17th turn of that client, `client0:17+` all
+        after it.
+        """
 
     def site(self, kind: str, ppm: int, *place: int) -> Site:
         """Return a place for this kind of fault."""
