@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ferrite.sim.cli.choices import choice_of, choice_options, seed_option
+from ferrite.sim.cli.choices import Number, choice_of, choice_options, seed_option
 from ferrite.sim.cli.commit import code_commit
 from ferrite.sim.cli.exit_codes import EXIT_CODES_HELP, ExitCode, exit_code
+from ferrite.sim.cli.until import TimeReached, show_nodes, stop_at
 from ferrite.sim.search.settings import RunChoice, options_hash
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ferrite.sim.options import Options
 
 TRACE_LINES: Final = 40
+UNTIL_MAX_US: Final = 10**11
+"""A day: no run lasts that long."""
 
 _HELP = f"""Run one seed: boot, faults and clients, healing, convergence, final checks.
 
@@ -25,6 +28,7 @@ _HELP = f"""Run one seed: boot, faults and clients, healing, convergence, final 
   ferrite-sim run --seed 42                                  the last line is the digest of all that happened
   ferrite-sim run --seed 42 --nodes 5 --seconds 60           five voters, a longer time with faults
   ferrite-sim run --seed 42 --set faults.crash_every_us=0    the same run without crashes
+  ferrite-sim run --seed 42 --until 4817350                  stops there and shows every node
   ferrite-sim run --seed 42 --twice                          proves that it is the same run
 
 {EXIT_CODES_HELP}
@@ -36,16 +40,39 @@ _HELP = f"""Run one seed: boot, faults and clients, healing, convergence, final 
 @choice_options
 @click.option("--trace", is_flag=True, help=f"Print the last {TRACE_LINES} steps of a failure.")
 @click.option("--twice", is_flag=True, help="Run it twice; exit code 5 when the digests differ.")
+@click.option(
+    "--until",
+    "until_us",
+    type=Number(0, UNTIL_MAX_US),
+    metavar="US",
+    help="Stop at this simulated time, in microseconds, and show every node.",
+)
 def run(
-    *, seed: int, nodes: int, seconds: int, settings: tuple[tuple[str, str], ...], trace: bool, twice: bool
+    *,
+    seed: int,
+    nodes: int,
+    seconds: int,
+    settings: tuple[tuple[str, str], ...],
+    trace: bool,
+    twice: bool,
+    until_us: int | None,
 ) -> int:
     """Run, print, judge."""
     from ferrite.sim.cluster import Cluster
 
+    if twice and until_us is not None:
+        raise click.UsageError("choose one of --twice and --until")
     choice = choice_of(nodes, seconds, settings, seed=seed)
     options = replace(choice.options(seed), trace_lines=TRACE_LINES if trace else 0)
     cluster = Cluster(seed, options)
-    result = cluster.run()
+    if until_us is not None:
+        stop_at(cluster, until_us)
+    try:
+        result = cluster.run()
+    except TimeReached:
+        show_nodes(cluster)
+        click.echo(f"digest: {cluster.result(None).digest}")
+        return ExitCode.CLEAN
     again = Cluster(seed, options).run() if twice else result
     show_verdict(result)
     for line in cluster.trace_lines() if result.violation is not None else ():
