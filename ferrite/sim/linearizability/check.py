@@ -16,7 +16,6 @@ from ferrite.sim.linearizability.explain import (
 from ferrite.sim.linearizability.history import Operation, read_history
 from ferrite.sim.linearizability.models import MODELS, ModelName, Part, Reading, parts_of
 from ferrite.sim.linearizability.search import Search
-from ferrite.sim.linearizability.values import show
 
 STEPS_MAX: Final = 2_000_000
 """Configurations that one check looks at, over all keys: about a minute, and some hundred bytes each."""
@@ -88,7 +87,13 @@ def check_file(
     with open(path, "rb") as lines:
         operations = read_history(lines)
     return check_operations(
-        operations, model=model, reading=reading, checker=checker, steps=steps, explain=explain, progress=progress
+        operations,
+        model=model,
+        reading=reading,
+        checker=checker,
+        steps=steps,
+        explain=explain,
+        progress=progress,
     )
 
 
@@ -141,10 +146,17 @@ def check_operations(
         progress,
         explain=explain,
     )
-    if model == "ferrite" and checker in ("auto", "witness") and operations and witness.applicable(operations):
+    if (
+        model == "ferrite"
+        and checker in ("auto", "witness")
+        and operations
+        and witness.applicable(operations)
+    ):
         left = run.by_witness(operations)
     elif checker == "witness":
-        raise ValueError("the witness check needs model ferrite and a revision in every answer; use checker auto")
+        raise ValueError(
+            "the witness check needs model ferrite and a revision in every answer; use checker auto"
+        )
     else:
         left = parts_of(operations, model, reading or Reading())
         run.verdict.keys = len(left)
