@@ -96,20 +96,19 @@ class _Search:
         self._known = _Known()
 
     def run(self, first: State) -> None:
-        """Explore depth by depth, until there is nothing new, something wrong, or too much."""
+        """Explore depth by depth, until there is nothing new."""
         self._known.is_new(self._space.key(first), first.spent)
         level = [first]
-        while level and not self.outcome.cut_by:
+        while level:
             if self.outcome.depth == self._limits.depth_max:
                 self.outcome.cut_by = "depth_max"
                 return
             level = self._next_level(level)
-            if self.outcome.violation is not None:
-                return
-            if not self.outcome.cut_by and level:
+            if level:
                 self.outcome.depth += 1
 
     def _next_level(self, level: list[State]) -> list[State]:
+        """Return what the steps from this level lead to; nothing when the search ends within it."""
         outcome, found = self.outcome, list[State]()
         level.reverse()
         while level:
@@ -170,7 +169,9 @@ def search(
     return outcome
 
 
-def replay(path: Sequence[Step], *, nodes: int = 3, replica_class: type[Replica] = Replica) -> Violation | None:
+def replay(
+    path: Sequence[Step], *, nodes: int = 3, replica_class: type[Replica] = Replica
+) -> Violation | None:
     """Take the steps of a path; return the violation that they end in. Raises ValueError when a step cannot happen."""
     walk = Walk(nodes, replica_class)
     walk.take_all(path)
