@@ -22,6 +22,9 @@ STEPS_MAX: Final = 2_000_000
 PORTION_STEPS: Final = 256
 """What each key gets in the first round. Every round doubles it: a hard key does not keep an easy violation waiting."""
 
+RIVAL_STEPS: Final = 1_024
+"""From this portion on, a key that is still open gets a second search in another order: which one is lucky differs."""
+
 CheckerName = Literal["auto", "search", "zones", "witness"]
 CHECKERS: Final[tuple[CheckerName, ...]] = ("auto", "search", "zones", "witness")
 Status = Literal["linearizable", "violation", "undecided"]
@@ -219,19 +222,17 @@ class _Run:
         if not parts:
             return
         self.checkers.append("search")
-        waiting = [(part, Search(part)) for part in parts]
+        waiting = [(part, [Search(part)]) for part in parts]
         portion = PORTION_STEPS
         while waiting:
             undecided = []
-            for part, search in waiting:
-                before = search.steps
-                decided = search.run(min(portion, self._steps - self.verdict.steps))
-                self.verdict.steps += search.steps - before
+            for part, searches in waiting:
+                decided, search = self._turn(searches, portion)
                 if decided is False:
                     self._violated(lambda part=part, search=search: explain_search(part, search))  # type: ignore[misc]
                     return
                 if decided is None:
-                    undecided.append((part, search))
+                    undecided.append((part, searches))
                 if self._progress is not None:
                     self._progress(self.verdict.keys - len(waiting), self.verdict.keys, self.verdict.steps)
             waiting = undecided
@@ -240,3 +241,17 @@ class _Run:
                 self.verdict.status = "undecided"
                 self.verdict.undecided_keys = [part.name for part, _ in waiting]
                 return
+            if portion >= RIVAL_STEPS:
+                for part, searches in waiting:
+                    if len(searches) == 1:
+                        searches.append(Search(part, thrifty=False))
+
+    def _turn(self, searches: list[Search], portion: int) -> tuple[bool | None, Search]:
+        """Let each of a key's searches go on; the first to decide decides."""
+        for search in searches:
+            before = search.steps
+            decided = search.run(min(portion, self._steps - self.verdict.steps))
+            self.verdict.steps += search.steps - before
+            if decided is not None:
+                return decided, search
+        return None, searches[0]

@@ -74,10 +74,12 @@ class Search:
     """One part's search, in portions: `run` goes on where it stopped.
 
     `exact` leaves out what hides states: the look-ahead on appends, that values are alike which nobody asks for any more, that
-    unknown calls which nobody has seen are left out.
+    unknown calls which nobody has seen are left out. `thrifty` keeps unknown calls for later where there is a choice; the
+    opposite finds some linearizations that it misses for long.
     """
 
-    def __init__(self, part: Part, *, exact: bool = False) -> None:
+    def __init__(self, part: Part, *, exact: bool = False, thrifty: bool = True) -> None:
+        self._thrifty = thrifty
         self._semantics: Semantics = part.semantics
         self.calls = part.calls if exact else relevant_calls(part)
         self._frames: list[Frame | None] = []
@@ -196,7 +198,7 @@ class Search:
                 settles = settled | frame.blind_known | bit
                 later.append((place, after, settles, available & ~bit, (trail, "call", place, bit)))
         # What helps the returning call comes last, that is, is looked at first.
-        later.sort(key=lambda child: self._helps(frame, child))
+        later.sort(key=lambda child: self._promise(frame, child))
         stack.extend(later)
         if settled & target:
             self._advance(place, frame, state, settled, available, (trail, "settled", place, target))
@@ -220,10 +222,13 @@ class Search:
                     waiting.append(after)
         return False
 
-    def _helps(self, frame: Frame, child: tuple[int, State, int, int, Trail | None]) -> bool:
-        _, after, settled, _, _ = child
+    def _promise(self, frame: Frame, child: tuple[int, State, int, int, Trail | None]) -> tuple[bool, int]:
+        """What helps the returning call, and among that what returns soonest (or latest)."""
+        _, after, settled, _, trail = child
+        assert trail is not None, "every child was led to by a call"
         legal = frame.legal.get(after) or self._legal(frame, after)
-        return bool((settled | legal[0]) & frame.target)
+        ret = frame.calls[trail[3]].ret
+        return bool((settled | legal[0]) & frame.target), -ret if self._thrifty else ret
 
     def _advance(
         self, place: int, frame: Frame, state: State, settled: int, available: int, trail: Trail | None
