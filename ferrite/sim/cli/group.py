@@ -16,6 +16,7 @@ from ferrite.sim.cli.explore import explore
 from ferrite.sim.cli.graphs import graphs
 from ferrite.sim.cli.mutants import mutants
 from ferrite.sim.cli.options import options
+from ferrite.sim.cli.replay import replay
 from ferrite.sim.cli.run import run
 from ferrite.sim.cli.sweep import sweep
 from ferrite.sim.cli.trace import determinism, trace
@@ -45,7 +46,7 @@ def ferrite_sim() -> None:
     """All commands."""
 
 
-for command in (run, sweep, options, check, explore, graphs, mutants, trace, determinism):
+for command in (run, sweep, options, replay, check, explore, graphs, mutants, trace, determinism):
     ferrite_sim.add_command(command)
 
 

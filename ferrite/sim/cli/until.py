@@ -7,14 +7,34 @@ from typing import TYPE_CHECKING
 import click
 
 from ferrite.sim.cli.console import stdout_console
+from ferrite.sim.cli.exit_codes import ExitCode, exit_code
 
 if TYPE_CHECKING:
     from ferrite.sim.cluster import Cluster
     from ferrite.sim.node import Node
+    from ferrite.sim.options import Options
 
 
 class TimeReached(Exception):
     """Raised out of a run at the moment asked for. No error: only the way out."""
+
+
+def run_until(seed: int, options: Options, time_us: int) -> int:
+    """Run up to this time, show every node; return the exit code. A run that ends before is only told of."""
+    from ferrite.sim.cluster import Cluster
+
+    cluster = Cluster(seed, options)
+    stop_at(cluster, time_us)
+    try:
+        result = cluster.run()
+    except TimeReached:
+        show_nodes(cluster)
+        click.echo(f"digest: {cluster.world.trace.digest()}")
+        return ExitCode.CLEAN
+    verdict = "clean" if result.violation is None else result.violation.kind
+    click.echo(f"verdict: {verdict}; the run ended at {result.simulated_us} us, before --until")
+    click.echo(f"digest: {result.digest}")
+    return exit_code(verdict)
 
 
 def stop_at(cluster: Cluster, time_us: int) -> None:
