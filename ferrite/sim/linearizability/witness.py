@@ -329,16 +329,32 @@ def _explain_absences(
                 "a value vanished without a delete that can have removed it", [absence]
             ), False
         is_open = True
+    absent_at = sorted(one.revision for one in key.absences if one.revision is not None)
     for delete in key.deletes:
         assert delete.revision is not None, "asked for by `applicable`"
         place = bisect_left(revisions, delete.revision) - 1
-        if place >= 0 and key.versions[revisions[place]].value != GONE:
+        if (
+            place >= 0
+            and key.versions[revisions[place]].value != GONE
+            and not _absent_since(absent_at, revisions[place], delete)
+        ):
             continue
+        lowest = revisions[place] if place >= 0 else 0
+        last_absence = bisect_left(absent_at, delete.revision) - 1
+        if last_absence >= 0:
+            lowest = max(lowest, absent_at[last_absence])
         deadline = _deadline(floors, delete.revision, delete)
-        if not any(puts[0].invoke < deadline for puts in key.unknown_puts.values()):
+        possible = any(puts[0].invoke < deadline for puts in key.unknown_puts.values())
+        if not possible or not _free_revision(used, lowest, delete.revision - 1):
             return Contradiction("a delete found a value that nobody can have put there", [delete]), False
         is_open = True
     return None, is_open
+
+
+def _absent_since(absent_at: list[int], revision: int, delete: Operation) -> bool:
+    """Whether the key was absent somewhere between a version and the delete that found something."""
+    assert delete.revision is not None, "asked for by `applicable`"
+    return bisect_left(absent_at, revision) < bisect_left(absent_at, delete.revision)
 
 
 def _free_revision(used: list[int], above: int, up_to: int) -> bool:

@@ -39,7 +39,12 @@ def expected(rows: list[Row], style: Style, cas_fail: Any = "nothing") -> bool:
 @given(seed=st.integers(0, 2**32))
 def test_the_automatic_choice_decides_as_brute_force_does(style: Style, seed: int) -> None:
     rows = small_history(style, seed)
-    assert verdict_of(rows, style, "auto") == expected(rows, style)
+    verdict = check_history(as_text(rows), model=MODEL_OF[style])
+    if expected(rows, style):
+        assert verdict.linearizable
+    elif verdict.checker != "witness+search":
+        assert verdict.status == "violation"
+    # Else: whether several unknown writes can share out the revisions that are left is not decided (docs/histories.md).
 
 
 @settings(max_examples=150, deadline=None)
