@@ -68,7 +68,12 @@ def local_workers(count: int) -> Iterator[Workers]:
     try:
         yield workers
     finally:
-        workers.close()
+        try:
+            workers.close()
+        except KeyboardInterrupt:  # a second Ctrl-C: whoever presses it will not wait for what still runs
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def ignore_interrupts() -> None:

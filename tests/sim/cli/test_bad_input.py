@@ -1,5 +1,7 @@
 """Bad input: one line that says what was wrong, and exit code 2. Nothing is run."""
 
+import importlib
+import tomllib
 from pathlib import Path
 
 import click
@@ -9,6 +11,7 @@ from ferrite.sim.cli import main
 from ferrite.sim.cli.group import ferrite_sim
 
 SEED_MAX = 2**63 - 1
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,12 @@ def test_bad_input_is_refused_in_one_line_with_exit_code_2(
     assert printed.err.startswith("ferrite-sim")
 
 
+def test_the_installed_script_is_this_program() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["ferrite-sim"].partition(":")
+    assert getattr(importlib.import_module(module), function) is main
+
+
 def test_without_a_command_the_help_is_shown_and_it_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "Start here:" in capsys.readouterr().err
@@ -91,6 +100,6 @@ def test_the_help_documents_the_exit_codes_as_the_guide_does(capsys: pytest.Capt
     assert main(["--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Exit codes: 0 clean, 1 safety or linearizability violation, 2 bad input, 3 liveness" in shown
-    guide = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
     for code in (0, 1, 2, 3, 4, 5, 130):
         assert f"\n| {code} |" in guide
