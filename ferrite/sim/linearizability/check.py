@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 from ferrite.sim.linearizability import witness, zones
@@ -192,7 +193,7 @@ class _Run:
         self.verdict.keys = witnessed.keys
         contradiction = witnessed.contradiction
         if contradiction is not None:
-            return self._violated(lambda: explain_contradiction(contradiction))
+            return self._violated(partial(explain_contradiction, contradiction))
         still_open = set(witnessed.open_keys)
         of_open_keys = [operation for operation in operations if operation.key in still_open]
         return witness.by_revision(parts_of(of_open_keys, "ferrite", Reading()), operations)
@@ -210,7 +211,7 @@ class _Run:
                 self.checkers.append("zones")
             clash = zones.find_clash(part)
             if clash is not None:
-                return self._violated(lambda part=part, clash=clash: explain_clash(part, clash))  # type: ignore[misc]
+                return self._violated(partial(explain_clash, part, clash))
         if left and checker == "zones":
             raise ValueError(
                 f"zones decide reads and writes of unique values only; key {left[0].name} has others; use checker auto"
@@ -229,7 +230,7 @@ class _Run:
             for part, searches in waiting:
                 decided, search = self._turn(searches, portion)
                 if decided is False:
-                    self._violated(lambda part=part, search=search: explain_search(part, search))  # type: ignore[misc]
+                    self._violated(partial(explain_search, part, search))
                     return
                 if decided is None:
                     undecided.append((part, searches))

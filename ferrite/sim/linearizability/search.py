@@ -19,8 +19,8 @@ all its bits was seen before. Four rules keep the search small; each keeps a lin
    write: all of them may be left out, and rule 2 does for the known blind one.
 4. Of equal pending actions the one that returns first is taken: exchanging two equal ones harms nothing. Values that no
    call asks for which has yet to return are all equal.
-5. Where nothing is left to settle, a call that is legal only here is preferred to a blind write to the same state which
-   returns no sooner: later on, the blind write does for either.
+5. Where nothing is left to settle, a call that always leads to this state (no append) is preferred to a blind write to it
+   which returns no sooner: later on, the blind write does for either.
 """
 
 from __future__ import annotations
@@ -181,12 +181,13 @@ class Search:
             return
         later: list[tuple[int, State, int, int, Trail | None]] = []
         weaker: dict[State, int] = {}
-        for after, bits, _, _ in frame.legal[state][2]:
+        for after, bits, _, fixed in frame.legal[state][2]:
             bit = next((bit for bit in bits if bit & available), 0)
             if not bit or (bit & frame.unknown and not self._wanted(frame, after, settled, available & ~bit)):
                 continue
             later.append((place, after, settled | bit, available & ~bit, (trail, "call", place, bit)))
-            weaker[after] = min(weaker.get(after, NEVER), frame.calls[bit].ret)
+            if fixed:
+                weaker[after] = min(weaker.get(after, NEVER), frame.calls[bit].ret)
         obliged = frame.blind_known & ~settled
         for all_bits, after, bits in frame.blind:
             if not available & all_bits:

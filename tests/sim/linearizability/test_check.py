@@ -122,3 +122,14 @@ def test_a_read_made_up_among_two_thousand_operations_is_found_and_explained(sty
     assert verdict.explanation is not None
     assert json.loads(json.dumps(verdict.as_json()))["status"] == "violation"
     assert verdict.explanation.sentence in verdict.text()
+
+
+def test_equal_appends_and_a_write_of_the_same_text_may_make_one_string() -> None:
+    rows = text(
+        (1, "invoke", "append", "1"),
+        (2, "invoke", "put", "1"),
+        (3, "invoke", "append", "1"),
+        *done(4, "get", None, "111"),
+        (3, "ok", "append", "1"),
+    )
+    assert check_history(rows, model="kv-append").linearizable
