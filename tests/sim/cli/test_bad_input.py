@@ -1,6 +1,8 @@
 """Bad input: one line that says what was wrong, and exit code 2. Nothing is run."""
 
 import importlib
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -71,6 +73,15 @@ def test_without_a_command_the_help_is_shown_and_it_is_bad_input(capsys: pytest.
     assert "Start here:" in capsys.readouterr().err
 
 
+def test_a_reader_that_goes_away_is_no_violation() -> None:
+    words = [sys.executable, "-m", "ferrite.sim", "trace", "--seed", "2", "--seconds", "8"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"0 ")
+        process.stdout.close()
+        assert process.wait() == 141
+
+
 def test_an_error_that_nobody_expected_is_a_crash_and_no_violation(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,5 +112,5 @@ def test_the_help_documents_the_exit_codes_as_the_guide_does(capsys: pytest.Capt
     shown = " ".join(capsys.readouterr().out.split())
     assert "Exit codes: 0 clean, 1 safety or linearizability violation, 2 bad input, 3 liveness" in shown
     guide = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
-    for code in (0, 1, 2, 3, 4, 5, 130):
+    for code in (0, 1, 2, 3, 4, 5, 130, 141):
         assert f"\n| {code} |" in guide
