@@ -10,7 +10,7 @@ from tests.sim.exhaustive import stories
 from tests.sim.exhaustive.plants import GrantsEveryVote
 
 TINY = Limits(nodes=2, timeouts=1, proposals=1, buffered_max=4)
-DOUBLE_VOTE = Limits(timeouts=2, proposals=0)
+DOUBLE_VOTE = Limits(timeouts=2, proposals=0, buffered_max=6)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ DOUBLE_VOTE = Limits(timeouts=2, proposals=0)
                 duplicates=1,
                 buffered_max=3,
             ),
-            id="two nodes, every fault once",
+            id="two nodes, a crash and a slow sync",
         ),
         pytest.param(Limits(timeouts=1, proposals=1, buffered_max=4), id="an election of three, and a write"),
         pytest.param(Limits(timeouts=1, heartbeats=1, proposals=0, buffered_max=3), id="a leader alone"),
@@ -59,7 +59,7 @@ def test_a_search_that_is_cut_says_by_which_limit() -> None:
 
 
 def test_every_budget_widens_the_space() -> None:
-    base = {"timeouts": 1, "proposals": 0, "buffered_max": 3}
+    base = {"nodes": 2, "timeouts": 1, "proposals": 0, "buffered_max": 3}
     states = search(Limits(**base)).states
     for budget in (
         "timeouts",
@@ -68,22 +68,26 @@ def test_every_budget_widens_the_space() -> None:
         "crashes",
         "duplicates",
         "slow_syncs",
-        "buffered_max",
     ):
         wider = search(Limits(**{**base, budget: base.get(budget, 0) + 1}))
         assert wider.exhausted
         assert wider.states > states, budget
 
 
+def test_a_larger_buffer_widens_the_space() -> None:
+    narrow, wide = (search(Limits(timeouts=1, proposals=0, buffered_max=size)) for size in (3, 4))
+    assert wide.states > narrow.states
+
+
 def test_a_drop_makes_room_for_more_messages() -> None:
-    base = {"nodes": 2, "timeouts": 2, "proposals": 1, "buffered_max": 2}
+    base = {"nodes": 2, "timeouts": 2, "proposals": 0, "buffered_max": 2}
     assert search(Limits(**base, drops=1)).states > search(Limits(**base)).states
 
 
 def test_progress_is_told_now_and_then() -> None:
     told: list[Progress] = []
-    outcome = search(Limits(timeouts=2, states_max=2500), progress=told.append)
-    assert [progress.states for progress in told] == [1000, 2000]
+    outcome = search(Limits(timeouts=2, states_max=1100), progress=told.append)
+    assert [progress.states for progress in told] == [1000]
     assert told[-1].depth <= outcome.depth
     assert all(progress.waiting > 0 for progress in told)
 
@@ -92,8 +96,8 @@ def test_the_same_limits_give_the_same_search_whatever_the_hash_seed() -> None:
     code = (
         "from ferrite.sim.exhaustive import Limits, search\n"
         "from tests.sim.exhaustive.plants import GrantsEveryVote\n"
-        "found = search(Limits(timeouts=2, proposals=0, crashes=1), replica_class=GrantsEveryVote)\n"
-        "clean = search(Limits(timeouts=1, crashes=1, buffered_max=3))\n"
+        "found = search(Limits(timeouts=2, proposals=0, buffered_max=6), replica_class=GrantsEveryVote)\n"
+        "clean = search(Limits(nodes=2, timeouts=1, proposals=0, crashes=1, slow_syncs=1, buffered_max=2))\n"
         "print(found.states, found.transitions, found.violation, *found.path, sep='\\n')\n"
         "print(clean.states, clean.transitions, clean.turns, clean.depth)\n"
     )

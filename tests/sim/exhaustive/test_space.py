@@ -15,7 +15,7 @@ from ferrite.sim.exhaustive.space import Cluster, Move, Played, Space, State
 from ferrite.sim.exhaustive.walk import Walk
 
 ELECTION = Limits(timeouts=1, proposals=0, buffered_max=4)
-FAULTS = Limits(nodes=2, timeouts=1, proposals=1, crashes=1, slow_syncs=1, duplicates=1, buffered_max=2)
+FAULTS = Limits(nodes=2, timeouts=1, proposals=0, crashes=1, slow_syncs=1, duplicates=1, buffered_max=2)
 
 
 def states(space: Space, limits: Limits, key: Callable[[State], Any]) -> Iterator[tuple[State, list[Step]]]:
