@@ -15,7 +15,7 @@ from tests.sim.mutants.planting import pretending, replaced
 
 SECONDS = 8
 SEEDS = 8
-QUICK = (1, 5, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 18)
+QUICK = (1, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 32, 42, 43)
 """Found within the first seeds, whatever they draw. The others need a longer search: `needs` says what for."""
 
 

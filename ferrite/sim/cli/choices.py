@@ -11,11 +11,11 @@ import click
 from ferrite.sim.options import NODES_MAX, SECONDS_MAX
 from ferrite.sim.search.settings import RunChoice, SettingInvalid, parse_setting
 from ferrite.sim.search.workers import WORKERS_MAX
+from ferrite.sim.swarm import SECONDS
 
 SEED_MAX: Final = 2**63 - 1
 SEEDS_MAX: Final = 10_000_000
 """Seeds of one sweep: each leaves its digest in memory. More belong into shards."""
-SECONDS_DEFAULT: Final = 20
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -139,7 +139,7 @@ def choice_options(command: _F) -> _F:
         click.option(
             "--seconds",
             type=Number(1, SECONDS_MAX),
-            default=SECONDS_DEFAULT,
+            default=SECONDS,
             show_default=True,
             metavar="S",
             help="Simulated seconds with faults; healing and converging come on top.",

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     CRASH = 4  # a node stopped on a broken assertion, or the simulator itself failed
     NONDETERMINISM = 5  # the same seed gave two different runs
     INTERRUPTED = 130  # Ctrl-C (what shells use)
+    BROKEN_PIPE = 141  # whoever read the output has gone, as in `| head` (what shells use)
 
 
 EXIT_CODES_HELP: Final = """\b

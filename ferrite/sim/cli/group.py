@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import traceback
 from collections.abc import Sequence
 
@@ -16,6 +14,7 @@ from ferrite.sim.cli.explore import explore
 from ferrite.sim.cli.graphs import graphs
 from ferrite.sim.cli.mutants import mutants
 from ferrite.sim.cli.options import options
+from ferrite.sim.cli.replay import replay
 from ferrite.sim.cli.run import run
 from ferrite.sim.cli.sweep import sweep
 from ferrite.sim.cli.trace import determinism, trace
@@ -45,7 +44,7 @@ def ferrite_sim() -> None:
     """All commands."""
 
 
-for command in (run, sweep, options, check, explore, graphs, mutants, trace, determinism):
+for command in (run, sweep, options, replay, check, explore, graphs, mutants, trace, determinism):
     ferrite_sim.add_command(command)
 
 
@@ -65,10 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo(f"{PROGRAM}: interrupted", err=True)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone (`ferrite-sim ... | head`); Python's own flush at exit must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.CLEAN
+    except SystemExit:  # click's way, with code 1, when whoever read our output has gone; 1 would say that something is broken
+        return ExitCode.BROKEN_PIPE
     except Exception:  # noqa: BLE001 - the last line of defence: exit code 1 would say that an invariant is broken
         traceback.print_exc()
         click.echo(f"{PROGRAM}: an error that nobody expected; this is a bug in ferrite-sim", err=True)

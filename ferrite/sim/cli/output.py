@@ -1,4 +1,4 @@
-"""Results for programs."""
+"""Results in files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import click
 
 
 def write_json(name: str, value: Any) -> None:
+    """Write a value as JSON; see `write_text`."""
+    write_text(name, json.dumps(value, indent=1) + "\n")
+
+
+def write_text(name: str, text: str) -> None:
     """Write the whole file or none; `-` is standard output."""
-    text = json.dumps(value, indent=1) + "\n"
     if name == "-":
         click.echo(text, nl=False)
         return

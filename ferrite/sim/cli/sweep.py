@@ -193,7 +193,13 @@ def show_failures(failures: Sequence[SeedOutcome], choice: RunChoice) -> None:
 
 
 def show_coverage(tally: Tally) -> None:
-    """Which coverage marks no run reached."""
+    """Which coverage marks no run reached: what the sweep says nothing about."""
+    from ferrite.sim.checks.marks import MARKS
+
+    never = tally.never_reached()
+    click.echo(f"coverage: {len(tally.marks) - len(never)} of {len(tally.marks)} marks reached")
+    for mark in never:
+        click.echo(f"  never: {mark}" + (f" ({MARKS[mark]})" if mark in MARKS else ""))
 
 
 def _seconds(duration_us: int) -> str:

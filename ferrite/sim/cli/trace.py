@@ -23,7 +23,7 @@ HASH_SEEDS: Final = ("1", "2")
 """Python orders sets of texts by a secret of the process, which these replace: what depends on the order shows."""
 BEFORE_SHOWN: Final = 5
 
-_TRACE_HELP = """Print every line of a run's trace, the digest last. The digest is a hash over these lines.
+_TRACE_HELP = """Print every line of a run's trace, the digest last. The digest is a hash over what these lines say.
 
 A line has the simulated time in microseconds, the node (0: none) and what happened.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -24,8 +23,10 @@ _SHARED: Final = frozenset(
 
 
 def copy_of(host: Host, setting: Setting) -> Host:
-    """Copy a node, but for the settings and the membership, which nobody changes."""
-    shared = (CONFIG, setting.membership)
+    """Copy a node, but for what nobody changes: the settings, the membership, the status as it was."""
+    shared: list[object] = [CONFIG, setting.membership]
+    if host.replica is not None:
+        shared.append(host.replica.status())
     return copy.deepcopy(host, {id(value): value for value in shared})
 
 
@@ -59,9 +60,14 @@ def share_unchanged(after: Invariants, before: Invariants) -> bool:
     return same
 
 
-@functools.cache
+_NAMES: Final[dict[type[Any], tuple[str, ...]]] = {}
+
+
 def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple([field.name for field in dataclasses.fields(kind)])
+    found = _NAMES.get(kind)
+    if found is None:
+        found = _NAMES[kind] = tuple([field.name for field in dataclasses.fields(kind)])
+    return found
 
 
 def _shallow(value: T) -> T:
@@ -89,7 +95,9 @@ def _duplicate(value: T) -> T:
 def _copy_fields(value: Any) -> Any:
     kind = type(value)
     if not dataclasses.is_dataclass(kind):
-        raise TypeError(f"the checks remember a {kind.__name__}; expected something that copying.py knows how to copy")
+        raise TypeError(
+            f"the checks remember a {kind.__name__}; expected something that copying.py knows how to copy"
+        )
     twin = object.__new__(kind)
     for name in _names(kind):
         item = getattr(value, name)

@@ -41,8 +41,8 @@ _IGNORED: Final = frozenset(
         *("now_us", "counters", "_announced"),
         # Jitter: a timer runs out when the search says so.
         *("dice", "election_deadline_us"),
-        # The role, by another name.
-        "office",
+        # The role, by another name; the status, which tells what stands elsewhere.
+        *("office", "_status"),
     }
 )
 _CLUSTER_TIMES: Final = frozenset({"time_base_us", "last_time_us"})
@@ -69,6 +69,14 @@ class View:
         self._now_us = 0
         self._ignored = _IGNORED
         self._fields: dict[type, tuple[str, ...]] = {}
+        self._kinds: dict[type, Callable[[Any], Frozen]] = {
+            bytes: self._bytes,
+            Entry: self._entry,
+            **dict.fromkeys((list, tuple, deque), self._sequence),
+            **dict.fromkeys((set, frozenset), self._set),
+            **dict.fromkeys((dict, Counter, MappingProxyType), self._mapping),
+            **dict.fromkeys((ReplicaConfig, Membership), self._nothing),
+        }
 
     def host(self, host: Host) -> Frozen:
         """Freeze a node."""
@@ -97,9 +105,9 @@ class View:
             return self._names.get(value, value)
         if value is None or kind is bool or kind is str:
             return value
-        found = _KINDS.get(kind)
+        found = self._kinds.get(kind)
         if found is not None:
-            return found(self, value)
+            return found(value)
         return value.name if isinstance(value, enum.Enum) else self._attributes(value)
 
     def _attributes(self, value: Any) -> Frozen:
@@ -164,13 +172,3 @@ class View:
     def _nothing(self, value: Any) -> Frozen:
         """The settings, and the one membership there is, tell no two states apart."""
         return type(value).__name__
-
-
-_KINDS: Final[dict[type, Callable[[View, Any], Frozen]]] = {
-    bytes: View._bytes,
-    Entry: View._entry,
-    **dict.fromkeys((list, tuple, deque), View._sequence),
-    **dict.fromkeys((set, frozenset), View._set),
-    **dict.fromkeys((dict, Counter, MappingProxyType), View._mapping),
-    **dict.fromkeys((ReplicaConfig, Membership), View._nothing),
-}

@@ -104,6 +104,10 @@ class Host:
     boot: int = 0
     now_us: int = START_US
     replica: Replica | None = None
+    died_as: tuple[Role, Term] | None = None
+    """What the last incarnation was, while the node is down: the checks still compare others with it."""
+    survive: int = 0
+    """Of the waiting writes of a node that is down, how many its next start finds: always the first ones."""
     applied_index: Index = FOUNDED_INDEX
     asked: list[RequestId] = field(default_factory=list)
 
@@ -121,6 +125,10 @@ def restart(host: Host, setting: Setting) -> Turn:
     """Boot from what is on the disk."""
     turn, node = Turn(), host.node
     host.boot += 1
+    host.died_as = None
+    host.disk.sync(host.survive)
+    host.disk.waiting.clear()
+    host.survive = 0
     identity = Identity(node_id=node, instance=setting.instances[node], boot=host.boot)
     recovered = Recovered(identity=identity, log=_recovered_log(host.disk), state=_state(host, setting))
     turn.checks.append(lambda invariants: invariants.booted(node, recovered))
@@ -135,11 +143,16 @@ def restart(host: Host, setting: Setting) -> Turn:
 
 
 def crash(host: Host, kept: int, *, power_loss: bool) -> None:
-    """The process ends. With a power loss all but the first `kept` waiting writes are lost, and what was applied."""
-    host.disk.sync(kept if power_loss else len(host.disk.waiting))
-    host.disk.waiting.clear()
+    """The process ends. With a power loss all but the first `kept` waiting writes are lost, and what was applied.
+
+    What becomes of the waiting writes is settled by the next start, not before: that is when the checks learn it.
+    """
+    assert host.replica is not None, "only a running node crashes"
+    status = host.replica.status()
+    host.died_as = (status.role, status.term)
     host.asked.clear()
     host.replica = None
+    host.survive = kept if power_loss else len(host.disk.waiting)
     if power_loss:
         host.applied_index = FOUNDED_INDEX
 
@@ -238,7 +251,11 @@ def _perform(
         case actions.Send(to=to, message=message):
             turn.checks.append(lambda invariants: invariants.sending(node, to, message))
             turn.sent.append(Letter(header=replica.header_for(to), message=message))
-        case actions.Reply(request=request) | actions.Refuse(request=request) | actions.Abandon(request=request):
+        case (
+            actions.Reply(request=request)
+            | actions.Refuse(request=request)
+            | actions.Abandon(request=request)
+        ):
             _answer(host, turn, request)
         case actions.Announce():
             pass

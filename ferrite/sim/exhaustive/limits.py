@@ -26,11 +26,11 @@ class Limits:
     duplicates: int = 0
     slow_syncs: int = 0
     """Steps whose writes do not become durable at once, but in a step of their own."""
-    buffered_max: int = 6
+    buffered_max: int = 4
     """Messages in flight; a step that would make more is not taken."""
     depth_max: int = 100
     states_max: int = 200_000
-    """States explored, about 4 KB each while they wait for their turn."""
+    """States explored; each costs 1 to 3 KB of memory."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -98,7 +98,9 @@ class Catalogue:
 class Space:
     """All that is shared by the states of one search."""
 
-    def __init__(self, limits: Limits, replica_class: type[Replica] = Replica, *, symmetric: bool = True) -> None:
+    def __init__(
+        self, limits: Limits, replica_class: type[Replica] = Replica, *, symmetric: bool = True
+    ) -> None:
         """Begin with nothing known. With `symmetric` false, states that differ only in the nodes' names are different."""
         self._limits = limits
         self._budgets: Spent = tuple([getattr(limits, name) for name in BUDGETS])
@@ -107,7 +109,11 @@ class Space:
         orders = list(permutations(range(limits.nodes))) if symmetric else [tuple(range(limits.nodes))]
         self._exact = View(setting, {node: node for node in self.nodes}, exact=True)
         self._views = [
-            View(setting, {node: self.nodes[at] for node, at in zip(self.nodes, order, strict=True)}, exact=False)
+            View(
+                setting,
+                {node: self.nodes[at] for node, at in zip(self.nodes, order, strict=True)},
+                exact=False,
+            )
             for order in orders
         ]
         # For every renaming: the places in the order of the new names.
@@ -254,24 +260,21 @@ class Space:
     # -- taking a move ----------------------------------------------------------------------------------------
 
     def take(self, state: State, move: Move) -> State | None:
-        """Return the state after a move, None when it has too many messages in flight. Raises Violation."""
-        after, sent, kind = state.cluster, (), move.kind
+        """Return the state after a move; None when it leads nowhere, or to too many messages in flight. Raises Violation."""
+        kind, after, bag = move.kind, state.cluster, list(state.bag)
+        if kind is not Kind.DUPLICATE and move.letter != NO_LETTER:
+            bag.remove(move.letter)
         if kind is not Kind.DROP:
             # A node cannot tell a duplicate from the original.
             same = move._replace(kind=Kind.DELIVER) if kind is Kind.DUPLICATE else move
             after, played = self._onward(state.cluster, same)
-            sent = played.sent
-        bag = state.bag
-        if sent or kind is Kind.DELIVER or kind is Kind.DROP:
-            letters = list(bag)
-            if kind is Kind.DELIVER or kind is Kind.DROP:
-                letters.remove(move.letter)
-            if len(letters) + len(sent) > self._limits.buffered_max:
+            if after == state.cluster and not played.sent:
+                return None  # Nothing has changed: the message may as well stay in flight.
+            bag.extend(played.sent)
+            if len(bag) > self._limits.buffered_max:
                 return None
-            letters.extend(sent)
-            letters.sort()
-            bag = tuple(letters)
-        return State(after, bag, self._spend(state, move))
+            bag.sort()
+        return State(after, tuple(bag), self._spend(state, move))
 
     def _spend(self, state: State, move: Move) -> Spent:
         budget = _COSTS.get(move.kind, FREE)

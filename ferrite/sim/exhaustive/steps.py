@@ -33,7 +33,7 @@ class Kind(enum.Enum):
     """What can happen, in words."""
 
     # The default goes through Python to the name's text; searches hash kinds a million times.
-    __hash__ = object.__hash__  # type: ignore[assignment]  # mypy wants the name it was declared with
+    __hash__ = object.__hash__
 
     DELIVER = "deliver"
     DUPLICATE = "duplicate"

@@ -87,9 +87,12 @@ class Walk:
         found = [host for host in self.hosts if host.node == node_id(step.node)]
         up = bool(found) and found[0].replica is not None
         there = step.letter is None or step.letter in self.bag
-        if not found or not there or up != (step.kind is not Kind.RESTART) and step.kind is not Kind.DROP:
+        able = step.kind is Kind.DROP or up == (step.kind is not Kind.RESTART)
+        if not (found and there and able):
             where = f"step {len(self.taken) + 1} cannot happen here: {step}"
-            raise ValueError(f"{where}; a path begins with the founded cluster, and these are the nodes' numbers")
+            raise ValueError(
+                f"{where}; a path begins with the founded cluster, and these are the nodes' numbers"
+            )
         return found[0]
 
     def _check(self, turn: Turn) -> None:

@@ -95,7 +95,10 @@ class Transactions:
         steps = [_step(item) for item in action]
         if not any(is_write for is_write, _, _ in steps):
             return "pure"
-        if all(is_write for is_write, _, _ in steps) and len({place for _, place, _ in steps}) == self.registers:
+        if (
+            all(is_write for is_write, _, _ in steps)
+            and len({place for _, place, _ in steps}) == self.registers
+        ):
             return "blind"
         return "other"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 from ferrite.sim.linearizability import witness, zones
@@ -16,12 +17,14 @@ from ferrite.sim.linearizability.explain import (
 from ferrite.sim.linearizability.history import Operation, read_history
 from ferrite.sim.linearizability.models import MODELS, ModelName, Part, Reading, parts_of
 from ferrite.sim.linearizability.search import Search
-from ferrite.sim.linearizability.values import show
 
 STEPS_MAX: Final = 2_000_000
 """Configurations that one check looks at, over all keys: about a minute, and some hundred bytes each."""
 PORTION_STEPS: Final = 256
 """What each key gets in the first round. Every round doubles it: a hard key does not keep an easy violation waiting."""
+
+RIVAL_STEPS: Final = 1_024
+"""From this portion on, a key that is still open gets a second search in another order: which one is lucky differs."""
 
 CheckerName = Literal["auto", "search", "zones", "witness"]
 CHECKERS: Final[tuple[CheckerName, ...]] = ("auto", "search", "zones", "witness")
@@ -88,7 +91,13 @@ def check_file(
     with open(path, "rb") as lines:
         operations = read_history(lines)
     return check_operations(
-        operations, model=model, reading=reading, checker=checker, steps=steps, explain=explain, progress=progress
+        operations,
+        model=model,
+        reading=reading,
+        checker=checker,
+        steps=steps,
+        explain=explain,
+        progress=progress,
     )
 
 
@@ -141,10 +150,17 @@ def check_operations(
         progress,
         explain=explain,
     )
-    if model == "ferrite" and checker in ("auto", "witness") and operations and witness.applicable(operations):
+    if (
+        model == "ferrite"
+        and checker in ("auto", "witness")
+        and operations
+        and witness.applicable(operations)
+    ):
         left = run.by_witness(operations)
     elif checker == "witness":
-        raise ValueError("the witness check needs model ferrite and a revision in every answer; use checker auto")
+        raise ValueError(
+            "the witness check needs model ferrite and a revision in every answer; use checker auto"
+        )
     else:
         left = parts_of(operations, model, reading or Reading())
         run.verdict.keys = len(left)
@@ -177,7 +193,7 @@ class _Run:
         self.verdict.keys = witnessed.keys
         contradiction = witnessed.contradiction
         if contradiction is not None:
-            return self._violated(lambda: explain_contradiction(contradiction))
+            return self._violated(partial(explain_contradiction, contradiction))
         still_open = set(witnessed.open_keys)
         of_open_keys = [operation for operation in operations if operation.key in still_open]
         return witness.by_revision(parts_of(of_open_keys, "ferrite", Reading()), operations)
@@ -195,7 +211,7 @@ class _Run:
                 self.checkers.append("zones")
             clash = zones.find_clash(part)
             if clash is not None:
-                return self._violated(lambda part=part, clash=clash: explain_clash(part, clash))  # type: ignore[misc]
+                return self._violated(partial(explain_clash, part, clash))
         if left and checker == "zones":
             raise ValueError(
                 f"zones decide reads and writes of unique values only; key {left[0].name} has others; use checker auto"
@@ -207,19 +223,17 @@ class _Run:
         if not parts:
             return
         self.checkers.append("search")
-        waiting = [(part, Search(part)) for part in parts]
+        waiting = [(part, [Search(part)]) for part in parts]
         portion = PORTION_STEPS
         while waiting:
             undecided = []
-            for part, search in waiting:
-                before = search.steps
-                decided = search.run(min(portion, self._steps - self.verdict.steps))
-                self.verdict.steps += search.steps - before
+            for part, searches in waiting:
+                decided, search = self._turn(searches, portion)
                 if decided is False:
-                    self._violated(lambda part=part, search=search: explain_search(part, search))  # type: ignore[misc]
+                    self._violated(partial(explain_search, part, search))
                     return
                 if decided is None:
-                    undecided.append((part, search))
+                    undecided.append((part, searches))
                 if self._progress is not None:
                     self._progress(self.verdict.keys - len(waiting), self.verdict.keys, self.verdict.steps)
             waiting = undecided
@@ -228,3 +242,17 @@ class _Run:
                 self.verdict.status = "undecided"
                 self.verdict.undecided_keys = [part.name for part, _ in waiting]
                 return
+            if portion >= RIVAL_STEPS:
+                for part, searches in waiting:
+                    if len(searches) == 1:
+                        searches.append(Search(part, thrifty=False))
+
+    def _turn(self, searches: list[Search], portion: int) -> tuple[bool | None, Search]:
+        """Let each of a key's searches go on; the first to decide decides."""
+        for search in searches:
+            before = search.steps
+            decided = search.run(min(portion, self._steps - self.verdict.steps))
+            self.verdict.steps += search.steps - before
+            if decided is not None:
+                return decided, search
+        return None, searches[0]

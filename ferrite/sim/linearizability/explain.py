@@ -44,14 +44,19 @@ class Explanation:
         """The explanation for people: several lines."""
         lines = [f"not linearizable: {_at(self.key)}{self.sentence}"]
         kind = "shortest" if self.shortest else "small"
-        lines += [f"  the {kind} offending sub-history ({len(self.operations)} operations):", *_listed(self.operations)]
+        lines += [
+            f"  the {kind} offending sub-history ({len(self.operations)} operations):",
+            *_listed(self.operations),
+        ]
         if self.stuck is not None:
             lines += ["  cannot be placed:", *_listed([self.stuck])]
             if self.possible:
                 possible = ", ".join(_short(value) for value in self.possible[:SHOWN_MAX])
                 lines.append(f"  the state could have been: {possible}")
             if self.partial:
-                lines.append(f"  the longest linearization before it ({len(self.partial)} operations, the last ones):")
+                lines.append(
+                    f"  the longest linearization before it ({len(self.partial)} operations, the last ones):"
+                )
                 lines += _listed(self.partial[-SHOWN_MAX:])
         return "\n".join(lines)
 

@@ -64,7 +64,9 @@ class Operation:
         key = "" if self.key is None else f" key {show(self.key)}"
         argument = "" if self.argument is None else f" {show(self.argument)}"
         result = {
-            OK: "" if self.f in {"write", "put", "append", "cas", "acquire", "release"} else f" -> {show(self.result)}",
+            OK: ""
+            if self.f in {"write", "put", "append", "cas", "acquire", "release"}
+            else f" -> {show(self.result)}",
             FAIL: " -> refused",
             INFO: " -> outcome unknown",
         }[self.outcome]
@@ -115,8 +117,9 @@ def _decode(number: int, line: str | bytes) -> dict[str, Any]:
         raise HistoryInvalid(number, f"byte {error.start} is no UTF-8; a history is text") from error
     except json.JSONDecodeError as error:
         raise HistoryInvalid(
-            number, f"no JSON ({error.msg}, column {error.colno}); expected one object a line, such as "
-            '{"process":0,"type":"invoke","f":"read","value":null}'
+            number,
+            f"no JSON ({error.msg}, column {error.colno}); expected one object a line, such as "
+            '{"process":0,"type":"invoke","f":"read","value":null}',
         ) from error
     except (ValueError, RecursionError) as error:
         raise HistoryInvalid(number, f"no JSON value that can be compared: {error}") from error
@@ -177,11 +180,15 @@ class _Reader:
     def _complete(self, line: int, process: int, kind: str, row: dict[str, Any]) -> None:
         operation = self.open.pop(process, None)
         if operation is None:
-            raise HistoryInvalid(line, f"{kind} of process {process}, which has nothing open; expected its invoke before")
+            raise HistoryInvalid(
+                line, f"{kind} of process {process}, which has nothing open; expected its invoke before"
+            )
         if row.get("f", operation.f) != operation.f:
             raise HistoryInvalid(line, f"{kind} of {row['f']!r}; process {process} invoked {operation.f!r}")
         if row.get("key") is not None and _value(line, row, "key") != operation.key:
-            raise HistoryInvalid(line, f"{kind} for key {row['key']!r}; it was invoked for {show(operation.key)}")
+            raise HistoryInvalid(
+                line, f"{kind} for key {row['key']!r}; it was invoked for {show(operation.key)}"
+            )
         operation.outcome = kind
         if kind == INFO:
             return

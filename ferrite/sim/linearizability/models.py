@@ -165,7 +165,9 @@ def _kv_append(_operations: list[Operation], _reading: Reading) -> Translator:
 
 def _text(operation: Operation, value: Hashable) -> str:
     if not isinstance(value, str):
-        raise HistoryInvalid(operation.invoke, f"{operation.f} with {show(value)}; kv-append has strings only")
+        raise HistoryInvalid(
+            operation.invoke, f"{operation.f} with {show(value)}; kv-append has strings only"
+        )
     return value
 
 
@@ -191,7 +193,11 @@ def _ferrite(_operations: list[Operation], _reading: Reading) -> Translator:
         match operation.f:
             case "get":
                 # A read that is not linearizable may be old: it says nothing about the order.
-                return (act.READ, operation.result) if operation.outcome == OK and operation.linearizable else None
+                return (
+                    (act.READ, operation.result)
+                    if operation.outcome == OK and operation.linearizable
+                    else None
+                )
             case "put":
                 _same_argument(operation)
                 if operation.argument is None:
@@ -219,7 +225,9 @@ def _transactions(operations: list[Operation], reading: Reading) -> list[Part]:
     """Registers that no transaction connects, even through others, are checked apart."""
     initial = {} if reading.initial is None else reading.initial
     if not isinstance(initial, dict):
-        raise HistoryInvalid(0, f"the initial state of multi-register is {initial!r}; expected an object of registers")
+        raise HistoryInvalid(
+            0, f"the initial state of multi-register is {initial!r}; expected an object of registers"
+        )
     for operation in operations:
         if operation.f != "txn":
             raise _unknown_function(operation, "multi-register", "txn")
@@ -261,7 +269,9 @@ def _name(register: Hashable) -> str:
 
 
 def _micro_operations(operation: Operation) -> list[tuple[bool, Hashable, Hashable]]:
-    listed = thaw(operation.result if operation.outcome == OK and operation.result is not None else operation.argument)
+    listed = thaw(
+        operation.result if operation.outcome == OK and operation.result is not None else operation.argument
+    )
     if not isinstance(listed, list):
         raise HistoryInvalid(operation.invoke, f"txn of {show(operation.argument)}; expected a list of steps")
     steps = []

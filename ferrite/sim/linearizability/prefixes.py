@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from operator import itemgetter
 from typing import Final
 
@@ -50,7 +50,9 @@ class Prefixes:
         blind = [call for call in self._writes if call.kind == "blind"]
         self._starters = {
             read.invoke: [
-                call for call in blind if call.invoke < read.ret and str(read.action[1]).startswith(str(call.action[1]))
+                call
+                for call in blind
+                if call.invoke < read.ret and str(read.action[1]).startswith(str(call.action[1]))
             ]
             for _, read in self._reads
         }
@@ -70,7 +72,9 @@ class Prefixes:
             if look.bit & settled:
                 continue
             if look.text.startswith(state):
-                if look.gone_end > size or any(end > size and not bit & available for bit, end in look.pending):
+                if look.gone_end > size or any(
+                    end > size and not bit & available for bit, end in look.pending
+                ):
                     return False
                 continue
             if look.gone_end or not (look.starter_comes or look.starters & available):
@@ -115,7 +119,7 @@ def _decode(reads: list[Call], writes: list[Call]) -> dict[int, list[tuple[Call,
     """Return for each read (by invocation) the calls that made it, with their ends; None when that is ambiguous."""
     makers = {str(call.action[1]): call for call in writes}
     texts = sorted(makers)
-    ambiguous = any(later.startswith(text) for text, later in zip(texts, texts[1:], strict=False))
+    ambiguous = any(later.startswith(text) for text, later in pairwise(texts))
     if len(makers) < len(writes) or ambiguous or "" in makers:
         return None
     lengths = sorted({len(text) for text in texts})

@@ -14,7 +14,6 @@ from ferrite.sim.linearizability.actions import Action, State
 from ferrite.sim.linearizability.history import NEVER
 from ferrite.sim.linearizability.models import Call, Part
 
-
 UNMENTIONED: Final = ("unmentioned",)
 """Stands for any value, not None, that no coming call asks for: such values are all alike. No JSON value is such a tuple."""
 

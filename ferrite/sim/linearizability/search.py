@@ -19,8 +19,8 @@ all its bits was seen before. Four rules keep the search small; each keeps a lin
    write: all of them may be left out, and rule 2 does for the known blind one.
 4. Of equal pending actions the one that returns first is taken: exchanging two equal ones harms nothing. Values that no
    call asks for which has yet to return are all equal.
-5. Where nothing is left to settle, a call that is legal only here is preferred to a blind write to the same state which
-   returns no sooner: later on, the blind write does for either.
+5. Where nothing is left to settle, a call that always leads to this state (no append) is preferred to a blind write to it
+   which returns no sooner: later on, the blind write does for either.
 """
 
 from __future__ import annotations
@@ -74,10 +74,12 @@ class Search:
     """One part's search, in portions: `run` goes on where it stopped.
 
     `exact` leaves out what hides states: the look-ahead on appends, that values are alike which nobody asks for any more, that
-    unknown calls which nobody has seen are left out.
+    unknown calls which nobody has seen are left out. `thrifty` keeps unknown calls for later where there is a choice; the
+    opposite finds some linearizations that it misses for long.
     """
 
-    def __init__(self, part: Part, *, exact: bool = False) -> None:
+    def __init__(self, part: Part, *, exact: bool = False, thrifty: bool = True) -> None:
+        self._thrifty = thrifty
         self._semantics: Semantics = part.semantics
         self.calls = part.calls if exact else relevant_calls(part)
         self._frames: list[Frame | None] = []
@@ -179,12 +181,13 @@ class Search:
             return
         later: list[tuple[int, State, int, int, Trail | None]] = []
         weaker: dict[State, int] = {}
-        for after, bits, _, _ in frame.legal[state][2]:
+        for after, bits, _, fixed in frame.legal[state][2]:
             bit = next((bit for bit in bits if bit & available), 0)
             if not bit or (bit & frame.unknown and not self._wanted(frame, after, settled, available & ~bit)):
                 continue
             later.append((place, after, settled | bit, available & ~bit, (trail, "call", place, bit)))
-            weaker[after] = min(weaker.get(after, NEVER), frame.calls[bit].ret)
+            if fixed:
+                weaker[after] = min(weaker.get(after, NEVER), frame.calls[bit].ret)
         obliged = frame.blind_known & ~settled
         for all_bits, after, bits in frame.blind:
             if not available & all_bits:
@@ -196,7 +199,7 @@ class Search:
                 settles = settled | frame.blind_known | bit
                 later.append((place, after, settles, available & ~bit, (trail, "call", place, bit)))
         # What helps the returning call comes last, that is, is looked at first.
-        later.sort(key=lambda child: self._helps(frame, child))
+        later.sort(key=lambda child: self._promise(frame, child))
         stack.extend(later)
         if settled & target:
             self._advance(place, frame, state, settled, available, (trail, "settled", place, target))
@@ -220,10 +223,13 @@ class Search:
                     waiting.append(after)
         return False
 
-    def _helps(self, frame: Frame, child: tuple[int, State, int, int, Trail | None]) -> bool:
-        _, after, settled, _, _ = child
+    def _promise(self, frame: Frame, child: tuple[int, State, int, int, Trail | None]) -> tuple[bool, int]:
+        """What helps the returning call, and among that what returns soonest (or latest)."""
+        _, after, settled, _, trail = child
+        assert trail is not None, "every child was led to by a call"
         legal = frame.legal.get(after) or self._legal(frame, after)
-        return bool((settled | legal[0]) & frame.target)
+        ret = frame.calls[trail[3]].ret
+        return bool((settled | legal[0]) & frame.target), -ret if self._thrifty else ret
 
     def _advance(
         self, place: int, frame: Frame, state: State, settled: int, available: int, trail: Trail | None

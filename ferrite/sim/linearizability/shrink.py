@@ -91,7 +91,9 @@ class _Shrinker:
         """Half of the candidates at once, then quarters, and so on (Zeller's ddmin)."""
         chunk = len(self.calls)
         while chunk > 0 and self.steps > 0:
-            candidates = [call for call in self.calls if (call.kind == "pure") == pure and (pure or self._unseen(call))]
+            candidates = [
+                call for call in self.calls if (call.kind == "pure") == pure and (pure or self._unseen(call))
+            ]
             chunk = min(chunk, len(candidates))
             # Late calls last: what goes wrong shows at the end.
             for start in range(0, len(candidates), max(chunk, 1)):
@@ -103,7 +105,9 @@ class _Shrinker:
         if call.action[0] == act.APPEND:
             text = call.action[1]
             assert isinstance(text, str), "the model hands strings only"
-            observers = [one for one in self.calls if one.action[0] == act.READ and text in str(one.action[1])]
+            observers = [
+                one for one in self.calls if one.action[0] == act.READ and text in str(one.action[1])
+            ]
         else:
             fixed, state = self.part.semantics.result(call.action)
             if not fixed:
@@ -114,7 +118,9 @@ class _Shrinker:
                 for one in self.calls
                 if one.kind != "blind" and one.action != call.action and step(state, one.action)[0]
             ]
-        shield = min((one.ret for one in self.calls if one.kind == "blind" and one.invoke > call.ret), default=NEVER)
+        shield = min(
+            (one.ret for one in self.calls if one.kind == "blind" and one.invoke > call.ret), default=NEVER
+        )
         return [one for one in observers if call.invoke < one.ret and one.invoke < shield]
 
     def _unseen(self, call: Call) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 from ferrite.sim.linearizability.history import NEVER, OK, Operation
@@ -133,7 +133,8 @@ def _in_order(calls: list[Call], floors: list[int]) -> list[Call]:
 
 def _floors(operations: list[Operation]) -> list[int]:
     """Return for each line the highest revision acknowledged up to it."""
-    acknowledged = [0] * (1 + max((max(op.invoke, op.ret if op.outcome == OK else 0) for op in operations), default=0))
+    returns = [operation.ret for operation in operations if operation.outcome == OK]
+    acknowledged = [0] * (1 + max(operations[-1].invoke, max(returns, default=0)))
     for operation in operations:
         if operation.outcome == OK and operation.linearizable:
             assert operation.revision is not None, "asked for by `applicable`"
@@ -207,7 +208,9 @@ def _collect_reads(keys: dict[Hashable, _Key], writers: dict[int, Operation]) ->
             revision, seen = read.mod_revision, read.revision
             assert revision is not None and seen is not None, "asked for by `applicable`"
             if revision > seen:
-                return Contradiction(f"a read at revision {seen} returned what was written at {revision}", [read])
+                return Contradiction(
+                    f"a read at revision {seen} returned what was written at {revision}", [read]
+                )
             version = key.versions.get(revision)
             if version is None:
                 other = writers.get(revision) or proven.setdefault(revision, read)
@@ -229,7 +232,7 @@ def _collect_reads(keys: dict[Hashable, _Key], writers: dict[int, Operation]) ->
 
 def _check_key(key: _Key, floors: list[int], used: list[int]) -> tuple[Contradiction | None, bool]:
     revisions = sorted(key.versions)
-    for revision, after in zip(revisions, revisions[1:], strict=False):
+    for revision, after in pairwise(revisions):
         version = key.versions[revision]
         if version.last_seen >= after:
             assert version.last_reader is not None, "somebody saw it"
@@ -293,7 +296,8 @@ def _resurrected(key: _Key, revisions: list[int]) -> Contradiction | None:
             own = version.write is not None and revisions[place] == absence.revision
             if own and version.value != GONE:
                 return Contradiction(
-                    f"the key was absent at revision {absence.revision}, which wrote it", [version.proof, absence]
+                    f"the key was absent at revision {absence.revision}, which wrote it",
+                    [version.proof, absence],
                 )
     return None
 
@@ -316,21 +320,41 @@ def _explain_absences(
                 _once(key.versions[revisions[place]].proof, absence),
             ), False
         latest = (_deadline(floors, absence.revision, absence), absence)
-        deadlines[revisions[place]] = min(deadlines.get(revisions[place], latest), latest, key=lambda one: one[0])
+        deadlines[revisions[place]] = min(
+            deadlines.get(revisions[place], latest), latest, key=lambda one: one[0]
+        )
     for place, (deadline, absence) in enumerate(sorted(deadlines.values(), key=lambda one: one[0])):
         if place >= len(key.unknown_deletes) or key.unknown_deletes[place].invoke >= deadline:
-            return Contradiction("a value vanished without a delete that can have removed it", [absence]), False
+            return Contradiction(
+                "a value vanished without a delete that can have removed it", [absence]
+            ), False
         is_open = True
+    absent_at = sorted(one.revision for one in key.absences if one.revision is not None)
     for delete in key.deletes:
         assert delete.revision is not None, "asked for by `applicable`"
         place = bisect_left(revisions, delete.revision) - 1
-        if place >= 0 and key.versions[revisions[place]].value != GONE:
+        if (
+            place >= 0
+            and key.versions[revisions[place]].value != GONE
+            and not _absent_since(absent_at, revisions[place], delete)
+        ):
             continue
+        lowest = revisions[place] if place >= 0 else 0
+        last_absence = bisect_left(absent_at, delete.revision) - 1
+        if last_absence >= 0:
+            lowest = max(lowest, absent_at[last_absence])
         deadline = _deadline(floors, delete.revision, delete)
-        if not any(puts[0].invoke < deadline for puts in key.unknown_puts.values()):
+        possible = any(puts[0].invoke < deadline for puts in key.unknown_puts.values())
+        if not possible or not _free_revision(used, lowest, delete.revision - 1):
             return Contradiction("a delete found a value that nobody can have put there", [delete]), False
         is_open = True
     return None, is_open
+
+
+def _absent_since(absent_at: list[int], revision: int, delete: Operation) -> bool:
+    """Whether the key was absent somewhere between a version and the delete that found something."""
+    assert delete.revision is not None, "asked for by `applicable`"
+    return bisect_left(absent_at, revision) < bisect_left(absent_at, delete.revision)
 
 
 def _free_revision(used: list[int], above: int, up_to: int) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import attrgetter
 from typing import Final
 
@@ -91,7 +92,7 @@ def _clash_of_zones(clusters: list[Cluster]) -> Clash | None:
         (cluster for cluster in clusters if cluster.first_return < cluster.last_invoke),
         key=attrgetter("first_return"),
     )
-    for one, next_one in zip(forward, forward[1:], strict=False):
+    for one, next_one in pairwise(forward):
         if next_one.first_return < one.last_invoke:
             return Clash(
                 sentence="two values would each have to hold while the other does",

@@ -25,6 +25,8 @@ from ferrite.sim.report.wording import (
 
 STEPS_MAX: Final = 40
 """A longer story is not read."""
+FAULTS_MAX: Final = 3
+"""Of the faults that may have mattered to one step, the newest: in a stormy run everything was struck by something."""
 _MARKS: Final = ("boot", "down", "paused", "resumed")
 _ORDINARY: Final = 3
 _TELLING: Final = 1
@@ -187,13 +189,15 @@ class _Past:
         last = self._latest(self._marks[row["node"]], row["id"])
         yield from last
         since_us = self.story.by_id[last[0]]["t"] if last else 0
+        # A timer that fires is explained by what kept others quiet: faults still in force count as well.
         timer = row["row"] == "step" and not row["cause"]
-        for fault in self._faults[row["node"]]:
-            if fault["id"] > row["id"]:
-                break
-            # A timer that fires is explained by what kept others quiet: faults still in force count as well.
-            if fault["t"] >= since_us or (timer and fault["until"] >= since_us):
-                yield fault["id"]
+        end = "until" if timer else "t"
+        struck = [
+            fault["id"]
+            for fault in self._faults[row["node"]]
+            if fault["id"] < row["id"] and fault[end] >= since_us
+        ]
+        yield from struck[-FAULTS_MAX:]
 
     @staticmethod
     def _latest(ids: list[int], before: int) -> list[int]:

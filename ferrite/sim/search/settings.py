@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from ferrite.sim.options import Options
-from ferrite.sim.swarm import swarm
+from ferrite.sim.swarm import SECONDS, swarm
 
 Setting = tuple[str, str]
 """A key such as `network.loss_ppm`, and the text of its value."""
@@ -27,7 +27,7 @@ class RunChoice:
 
     nodes: int = 0
     """Voters at the start; 0: the seed draws them."""
-    seconds: int = 20
+    seconds: int = SECONDS
     settings: tuple[Setting, ...] = ()
 
     def options(self, seed: int) -> Options:

@@ -35,7 +35,7 @@ class SeedOutcome:
     cpu_us: int = 0
     events: int = 0
     marks: dict[str, int] = field(default_factory=dict)
-    """How often the run came by each coverage mark."""
+    """How often the run reached each coverage mark, zeros included."""
 
 
 Runner = Callable[[int], SeedOutcome]
@@ -76,6 +76,7 @@ def run_seed(choice: RunChoice, seed: int) -> SeedOutcome:
         simulated_us=result.simulated_us,
         cpu_us=(time.thread_time_ns() - began_ns) // 1000,
         events=result.events,
+        marks=result.marks,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -50,9 +49,9 @@ class Tally:
             digest.update(f"{seed} {run}\n".encode())
         return digest.hexdigest()
 
-    def never_reached(self, known_marks: Iterable[str]) -> list[str]:
-        """Marks that no run came by, in alphabetical order."""
-        return sorted(mark for mark in known_marks if not self.marks[mark])
+    def never_reached(self) -> list[str]:
+        """Marks that no run reached, in alphabetical order."""
+        return sorted(mark for mark, times in self.marks.items() if not times)
 
     def cpu_us_mean(self) -> int:
         """0 without runs."""
@@ -84,6 +83,7 @@ class Tally:
             "simulated_us": self.simulated_us,
             "events": self.events,
             "marks": dict(sorted(self.marks.items())),
+            "marks_never_reached": self.never_reached(),
             "runs": [[seed, digest] for seed, digest in sorted(self.digests.items())],
             "combined_digest": self.combined_digest(),
         }

@@ -18,7 +18,9 @@ from typing import Any, ParamSpec, TypeVar
 WORKERS_MAX = 256
 """More processes than any one machine has cores for: a slip of the finger."""
 CONNECT_SECONDS = 10
-"""How long a Dask scheduler, and then its first worker, may take to answer. They are services that run already."""
+"""How long a Dask scheduler may take to answer. It is a service that runs already."""
+FIRST_WORKER_SECONDS = 60
+"""How long its first worker may take to come up, where all are started together."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -66,7 +68,12 @@ def local_workers(count: int) -> Iterator[Workers]:
     try:
         yield workers
     finally:
-        workers.close()
+        try:
+            workers.close()
+        except KeyboardInterrupt:  # a second Ctrl-C: whoever presses it will not wait for what still runs
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def ignore_interrupts() -> None:
@@ -93,7 +100,7 @@ def dask_workers(address: str) -> Iterator[Workers]:
         ) from error
     try:
         try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            client.wait_for_workers(1, timeout=FIRST_WORKER_SECONDS)
         except TimeoutError as error:
             raise WorkersFailed(
                 f"the scheduler at {address} has no workers; start some: dask worker {address} --nthreads 1"

@@ -1,5 +1,9 @@
 """Bad input: one line that says what was wrong, and exit code 2. Nothing is run."""
 
+import importlib
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -9,6 +13,7 @@ from ferrite.sim.cli import main
 from ferrite.sim.cli.group import ferrite_sim
 
 SEED_MAX = 2**63 - 1
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +34,10 @@ SEED_MAX = 2**63 - 1
         ("run --seed 1 --set loss_ppm=1", "unknown option 'loss_ppm'; did you mean network.loss_ppm?"),
         ("run --seed 1 --set network.loss_ppm=-1", "loss_ppm is -1; expected 0 to 1000000"),
         ("run --seed 1 spare", "unexpected extra argument (spare)"),
+        ("run --seed 1 --until 1 --twice", "--until stops in the middle"),
+        ("run --seed 1 --until x", "is not a whole number"),
+        ("run --seed 1 --html /no/such/folder/file", "there is no folder /no/such/folder"),
+        ("replay /no/such/file", "does not exist"),
         ("options --seed x", "'x' is not a whole number"),
         ("sweep", "Missing option '--seeds'"),
         ("sweep --seeds 1-3", "expected A..B such as 1..1000"),
@@ -53,9 +62,24 @@ def test_bad_input_is_refused_in_one_line_with_exit_code_2(
     assert printed.err.startswith("ferrite-sim")
 
 
+def test_the_installed_script_is_this_program() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["ferrite-sim"].partition(":")
+    assert getattr(importlib.import_module(module), function) is main
+
+
 def test_without_a_command_the_help_is_shown_and_it_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "Start here:" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_violation() -> None:
+    words = [sys.executable, "-m", "ferrite.sim", "trace", "--seed", "2", "--seconds", "8"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"0 ")
+        process.stdout.close()
+        assert process.wait() == 141
 
 
 def test_an_error_that_nobody_expected_is_a_crash_and_no_violation(
@@ -87,6 +111,6 @@ def test_the_help_documents_the_exit_codes_as_the_guide_does(capsys: pytest.Capt
     assert main(["--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Exit codes: 0 clean, 1 safety or linearizability violation, 2 bad input, 3 liveness" in shown
-    guide = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
-    for code in (0, 1, 2, 3, 4, 5, 130):
+    guide = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    for code in (0, 1, 2, 3, 4, 5, 130, 141):
         assert f"\n| {code} |" in guide

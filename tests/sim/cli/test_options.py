@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from ferrite.sim import swarm
+from ferrite.sim import NetworkOptions, swarm
 from ferrite.sim.cli import main
+from ferrite.sim.cli.meanings import field_docstrings
 from ferrite.sim.search.settings import flatten
 
 
@@ -12,7 +13,8 @@ def test_every_option_is_shown_with_its_value_and_a_meaning(capsys: pytest.Captu
     rows = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:-1]]
     assert [(key, value) for key, value, _ in rows] == [(key, str(v)) for key, v in flatten(swarm(3))]
     shown = {key: meaning.strip() for key, _, meaning in rows}
-    assert shown["network.flip_ppm"] == "1 to 32 bits of a frame are flipped; the CRC must notice."
+    assert shown["network.flip_ppm"] == field_docstrings(NetworkOptions)["flip_ppm"]
+    assert "CRC" in shown["network.flip_ppm"]
     assert shown["disk.sync_mean_us"] == "sync mean, in microseconds"
 
 

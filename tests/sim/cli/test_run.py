@@ -79,3 +79,34 @@ def test_a_second_run_with_another_digest_exits_5(
     monkeypatch.setattr(Trace, "digest", digest)
     assert main([*SHORT, "--twice"]) == 5
     assert "nondeterminism: the second run of seed 2 has the digest 2" in capsys.readouterr().out
+
+
+def test_a_run_stops_at_the_time_asked_for_and_shows_every_node(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "--seed", "2", "--nodes", "3", "--seconds", "9", "--set", "spares=1"]
+    assert main([*words, "--until", "4000000"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("stopped: 4000000 us, ")
+    assert [row.split()[0] for row in lines[1:-1]] == ["node", "1", "2", "3", "4"]
+    assert lines[-1].startswith("digest: ")
+
+
+def test_stopping_changes_nothing_before(capsys: pytest.CaptureFixture[str]) -> None:
+    from dataclasses import replace
+
+    from ferrite.sim import Cluster, swarm
+    from ferrite.sim.cli.until import TimeReached, stop_at
+
+    options = replace(swarm(2, nodes=3, seconds=2), trace_lines=10**6)
+    whole, stopped = Cluster(2, options), Cluster(2, options)
+    whole.run()
+    stop_at(stopped, 1_000_000)
+    with pytest.raises(TimeReached):
+        stopped.run()
+    before = [line for line in whole.trace_lines() if int(line.split()[0]) < 1_000_000]
+    assert list(stopped.trace_lines()) == before
+    assert len(before) > 20
+
+
+def test_a_run_that_ends_before_the_time_asked_for_is_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SHORT, "--until", "99000000000"]) == 0
+    assert capsys.readouterr().out.startswith("verdict: clean; the run ended at ")

@@ -6,6 +6,7 @@ import pytest
 
 from ferrite.sim.cli import main
 from ferrite.sim.cli.graphs import GraphDone, GraphRun
+from ferrite.sim.exhaustive import Kind, Limits, Outcome, Step
 from ferrite.sim.violation import Violation
 
 
@@ -53,21 +54,14 @@ def test_a_search_cut_short_is_undecided(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_violation_is_shown_with_the_shortest_path_to_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ferrite.sim.exhaustive.space import Space
-
-    honest, taken = Space.take, []
-
-    def breaks(space: Space, *given: object) -> object:
-        taken.append(1)
-        if len(taken) == 4:
-            raise Violation("S1", "One leader a term.", "two lead")
-        return honest(space, *given)  # type: ignore[arg-type]  # passed on as it came
-
-    monkeypatch.setattr(Space, "take", breaks)
+    path = (Step(kind=Kind.TIMEOUT, node=1), Step(kind=Kind.KILL, node=2))
+    found = Violation("S1", "One leader a term.", "two lead")
+    outcome = Outcome(limits=Limits(), states=9, transitions=9, turns=9, depth=1, violation=found, path=path)
+    monkeypatch.setattr("ferrite.sim.exhaustive.search", lambda *_, **__: outcome)
     assert main(["explore"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == ["verdict: safety", "invariant: S1: One leader a term.", "facts: two lead", "path:"]
-    assert lines[4].startswith("    1. ")
+    assert lines[4:6] == ["    1. 1 times out", "    2. 2 crashes, all writes survive"]
 
 
 def test_planted_bugs_are_hunted_from_several_starts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,10 @@ def test_a_clean_sweep_prints_its_sum_and_ends_with_the_combined_digest(
     assert (summary["seeds"], summary["arguments"]) == (3, "--nodes 3 --seconds 1")
     assert [seed for seed, _ in summary["runs"]] == [1, 2, 3]
     assert printed.err == ""
+    assert lines[2].startswith("coverage: ")
+    never = [line.split()[1] for line in lines if line.startswith("  never: ")]
+    assert never == summary["marks_never_reached"]
+    assert "log_discarded" in summary["marks"]
 
 
 def test_a_failure_stands_in_the_table_with_the_command_that_replays_it(

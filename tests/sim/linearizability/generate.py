@@ -105,7 +105,9 @@ def _draw(recipe: Recipe, dice: Random, number: int) -> tuple[str, Any]:
         case "transactions":
             registers = dice.sample(range(recipe.keys), dice.randint(1, min(2, recipe.keys)))
             step = "write" if writes else "read"
-            return "txn", [[step, f"r{one}", dice.randrange(recipe.values) if writes else None] for one in registers]
+            return "txn", [
+                [step, f"r{one}", dice.randrange(recipe.values) if writes else None] for one in registers
+            ]
 
 
 def _carry_out(recipe: Recipe, planned: list[_Planned]) -> None:
@@ -122,7 +124,12 @@ def _carry_out(recipe: Recipe, planned: list[_Planned]) -> None:
             case "get" if recipe.style == "append":
                 one.answer = {"type": "ok", "value": before or ""}
             case "get":
-                one.answer = {"type": "ok", "value": before, "revision": revision, "mod_revision": versions.get(one.key, 0)}
+                one.answer = {
+                    "type": "ok",
+                    "value": before,
+                    "revision": revision,
+                    "mod_revision": versions.get(one.key, 0),
+                }
             case "write":
                 state[one.key] = one.argument
                 one.answer = {"type": "ok", "value": one.argument}
@@ -135,7 +142,12 @@ def _carry_out(recipe: Recipe, planned: list[_Planned]) -> None:
             case "delete":
                 revision += before is not None
                 state[one.key], versions[one.key] = None, 0
-                one.answer = {"type": "ok", "value": None, "revision": revision, "existed": before is not None}
+                one.answer = {
+                    "type": "ok",
+                    "value": None,
+                    "revision": revision,
+                    "existed": before is not None,
+                }
             case "append":
                 state[one.key] = (before or "") + one.argument
                 one.answer = {"type": "ok", "value": one.argument}
@@ -156,6 +168,8 @@ def _carry_out(recipe: Recipe, planned: list[_Planned]) -> None:
                         state[register] = value
                     steps.append([f, register, state.get(register)])
                 one.answer = {"type": "ok", "value": steps}
+            case _:
+                raise AssertionError(one.f)
 
 
 def _rows(planned: list[_Planned]) -> list[Row]:
@@ -182,11 +196,15 @@ def spoil(rows: list[Row], seed: int, changes: int = 1) -> list[Row]:
     dice = Random(seed)
     rows = [dict(row) for row in rows]
     reads = [row for row in rows if row["type"] == "ok" and row["f"] in ("read", "get", "txn")]
-    for _ in range(changes):
+    for _ in range(changes if reads else 0):
         victim = dice.choice(reads)
-        others = [row for row in reads if row.get("key") == victim.get("key") and row["value"] != victim["value"]]
+        others = [
+            row for row in reads if row.get("key") == victim.get("key") and row["value"] != victim["value"]
+        ]
         if victim["f"] == "txn":
-            victim["value"] = [[f, register, 0 if f == "read" else value] for f, register, value in victim["value"]]
+            victim["value"] = [
+                [f, register, 0 if f == "read" else value] for f, register, value in victim["value"]
+            ]
         elif others:
             other = dice.choice(others)
             victim.update({name: other[name] for name in ("value", "mod_revision") if name in other})
@@ -207,7 +225,14 @@ def revision_history(operations: int, clients: int = 50, keys: int = 1_000, seed
             f = "put" if dice.randrange(2) else "get"
             argument = f"v{line}" if f == "put" else None
             batch.append(
-                Operation(number=len(made), process=client, f=f, key=dice.randrange(keys), argument=argument, invoke=line)
+                Operation(
+                    number=len(made),
+                    process=client,
+                    f=f,
+                    key=dice.randrange(keys),
+                    argument=argument,
+                    invoke=line,
+                )
             )
             made.append(batch[-1])
         dice.shuffle(batch)
@@ -224,5 +249,3 @@ def revision_history(operations: int, clients: int = 50, keys: int = 1_000, seed
                 operation.result, operation.mod_revision = state.get(operation.key, (None, 0))
             operation.outcome, operation.ret, operation.revision = "ok", line, revision
     return made
-
-

@@ -6,6 +6,7 @@ import pytest
 
 from ferrite.sim.recording import RecordingInvalid
 from ferrite.sim.report import Link, explain, explanation_text
+from ferrite.sim.report.explain import FAULTS_MAX
 from tests.sim.report import small
 from tests.sim.report.sample import sample_rows
 from tests.sim.report.small import lost_votes
@@ -88,6 +89,17 @@ def test_what_changed_a_state_wins_over_what_moved_an_index() -> None:
     texts = [link.text for link in explain(recording.rows, steps_max=5)]
     assert any("becomes leader of term 1" in text for text in texts)
     assert any("node 1 starts" in text for text in texts)
+
+
+def test_of_many_faults_only_the_newest_are_told() -> None:
+    recording = small.run()
+    small.boot(recording, 0, 1)
+    names = [f"partition:{number}" for number in range(9)]
+    for t, name in enumerate(names, start=1):
+        small.fault(recording, t, name, 100, links=[[1, 2]])
+    small.violation(recording, 20, 1, small.step(recording, 20, 1, state=small.state("candidate", 1)))
+    story = explanation_text(explain(recording.rows))
+    assert [name for name in names if name in story] == names[-FAULTS_MAX:]
 
 
 def test_any_row_can_be_explained() -> None:

@@ -253,8 +253,8 @@ def test_the_wheel_zooms_at_the_pointer_and_dragging_moves(page: Browser) -> Non
     page.frame()
     x, y = 500, 400
     at = (
-        "(() => { const c = document.getElementById('canvas'), v = timeline.view, left = c.getBoundingClientRect().x + 74;"
-        " return v.from + (%s - left) / (c.clientWidth - 74) * (v.to - v.from); })()"
+        "(() => { const c = document.getElementById('canvas'), v = timeline.view, left = c.getBoundingClientRect().x + 84;"
+        " return v.from + (%s - left) / (c.clientWidth - 84) * (v.to - v.from); })()"
     )
     before = page.evaluate(at % x)
     page.mouse("mouseWheel", x, y, deltaX=0, deltaY=-200)
@@ -323,6 +323,22 @@ def test_a_clean_run_says_so_and_has_no_error_to_jump_to(browser: Browser, folde
     )
     page.press("e")
     assert view(page)["chosen"] is None
+    assert page.errors == []
+
+
+def test_a_violation_of_no_single_node_is_drawn_across_all_lanes(browser: Browser, folder: Path) -> None:
+    rows = sample_rows(until_us=400_000)
+    next(row for row in rows if row["row"] == "violation").update(node=0, cause=0)
+    page = opened(browser, folder, rows)
+    page.evaluate("timeline.moveCursor(300000)")
+    page.frame()
+    red = page.evaluate(
+        "(() => { const c = document.getElementById('canvas'), b = c.clientWidth, r = c.width / b, v = timeline.view;"
+        " const x = 84 + (400000 - v.from) / (v.to - v.from) * (b - 84) + 2;"
+        " const d = c.getContext('2d').getImageData(Math.round(x * r), c.height - 40, 1, 1).data; return d[0] - d[2]; })()"
+    )
+    assert red > 20
+    assert text_of(page, "#sentence").startswith("S10 at 0.400000 s: What was committed")
     assert page.errors == []
 
 

@@ -41,3 +41,8 @@ def kills_its_process_at_the_bad_seed(seed: int) -> SeedOutcome:
 
 def cannot_run(seed: int) -> SeedOutcome:
     raise ModuleNotFoundError(f"No module named 'other' (seed {seed})")
+
+
+def never_ends(seed: int) -> SeedOutcome:
+    while True:
+        pass

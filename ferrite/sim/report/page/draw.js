@@ -1,6 +1,6 @@
 // Drawing: what lies in the window, nothing else. All x are CSS pixels.
 
-const LAYOUT = { left: 74, axis: 22, fault: 15, nodeMin: 58, nodeMax: 110, band: 15, client: 17, gap: 10 };
+const LAYOUT = { left: 84, axis: 22, fault: 15, nodeMin: 58, nodeMax: 110, band: 15, client: 17, gap: 10 };
 const STEPS_MAX = 300;
 const FRAGMENT_PX = 0.6; // bands narrower than this are drawn as one
 
@@ -61,11 +61,12 @@ function drawTimeline(canvas, model, view, colours) {
     pen.clip();
     drawGrid(frame);
     drawPartitions(frame);
-    drawBands(frame);
     drawMessages(frame);
+    drawBands(frame); // over the arrows: those that only pass by go under a band
     drawMarks(frame);
     drawClients(frame);
     drawFaultBars(frame);
+    drawSharedViolations(frame);
     drawCursor(frame);
     pen.restore();
     drawLabels(frame);
@@ -252,6 +253,22 @@ function drawMarks(frame) {
             pen.fill();
         }
     });
+}
+
+// A violation that is no single node's crosses all lanes.
+function drawSharedViolations({ pen, scale, model, view, colours, height }) {
+    pen.font = "bold 11px system-ui, 'DejaVu Sans', sans-serif";
+    for (const row of model.violations) {
+        if (row.node || row.t < view.from || row.t > view.to) continue;
+        const x = scale.x(row.t);
+        pen.fillStyle = colours.bad;
+        pen.globalAlpha = 0.25;
+        pen.fillRect(x - 3, LAYOUT.axis, 6, height);
+        pen.globalAlpha = 1;
+        pen.textAlign = "right";
+        pen.fillText(row.name, x - 7, height - 10);
+    }
+    pen.font = "11px system-ui, 'DejaVu Sans', sans-serif";
 }
 
 function mark({ pen, colours }, row, x, y) {

@@ -242,13 +242,14 @@ function buildClients(model) {
         const operation = operations.get(point.operation);
         if (operation) operation.point = point.t;
     }
+    const inOrder = [...clients].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
     for (const client of clients.values())
         client.intervals = new Intervals(
             client.operations,
             (o) => o.t0,
             (o) => Math.max(o.t1, o.point ?? 0),
         );
-    return clients;
+    return new Map(inOrder);
 }
 
 // Fault bars are stacked where they overlap.

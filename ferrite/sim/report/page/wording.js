@@ -52,7 +52,10 @@ function rowText(row, model) {
         case "send":
             return `sends to ${row.target}: ${frameText(model, row)}`;
         case "arrive":
-            return `gets from ${row.message.source}: ${frameText(model, row.message.send)}${row.damaged ? " (damaged, dropped)" : ""}`;
+            return (
+                `gets from ${row.message.source}: ${frameText(model, row.message.send)}` +
+                (row.damaged ? " (damaged, dropped)" : "")
+            );
         case "lost":
             return `lost (${row.why}) on the way to ${row.message.target}: ${frameText(model, row.message.send)}`;
         case "disk":

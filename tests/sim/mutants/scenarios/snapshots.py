@@ -26,7 +26,7 @@ from tests.sim.test_stories import test_a_follower_behind_the_log_gets_a_snapsho
 a_follower_gets_sessions_by_snapshot = test_a_follower_behind_the_log_gets_a_snapshot_with_sessions
 
 FRAMES_MAX = 1_500
-"""Some fifty chunks, each sent and answered twice, and heartbeats: far above what honest nodes send in the story."""
+"""Some seventy chunks, each sent and answered twice, and heartbeats: far above what honest nodes send in the story."""
 
 
 def a_long_tail_meets_a_snapshot_that_ends_within_it() -> None:
@@ -49,14 +49,14 @@ def _behind(cluster: Cluster) -> Node:
     behind = others(cluster, leader)[0]
     take_down(behind)
     for number in range(120):
-        put(cluster, leader, b"k%d" % number, b"v" * 150)
+        put(cluster, leader, b"k%d" % number, b"v" * 250)
     return behind
 
 
 def every_chunk_and_every_answer_comes_twice() -> None:
-    cluster = quiet_cluster(replica=SHORT_LOG)
+    network_options = NetworkOptions(duplicate_ppm=1_000_000, delay_mean_us=5_000)
+    cluster = quiet_cluster(replica=SHORT_LOG, network=network_options)
     behind = _behind(cluster)
-    cluster.world.network.options = NetworkOptions(duplicate_ppm=1_000_000, delay_mean_us=5_000)
     bring_up(behind)
     network, before = cluster.world.network, cluster.world.network.counters["sent"]
     for _ in range(800):
