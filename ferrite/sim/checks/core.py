@@ -20,12 +20,12 @@ def usable_nodes(cluster: Cluster) -> list[NodeId]:
 
 def can_work(cluster: Cluster, nodes: Collection[NodeId]) -> bool:
     """Are these nodes a quorum of every membership that may come into force? A tail that was lost takes a vote away."""
+    ghost = cluster.world.invariants.ghost
     voting = []
     for node_id in nodes:
-        status = cluster.nodes[node_id].status()
-        if status is None or not status.lost_tail:
+        status, disk = cluster.nodes[node_id].status(), ghost.disk(node_id)
+        if not (disk.tail_taken or disk.tail_was_taken if status is None else status.lost_tail):
             voting.append(node_id)
-    ghost = cluster.world.invariants.ghost
     # Before the first commit the cluster hangs on those who know its membership.
     founded = ghost.commit_index > 0 or any(_knows(cluster, node_id) for node_id in voting)
     return founded and all(is_quorum(membership, voting) for membership in possible_memberships(ghost))
