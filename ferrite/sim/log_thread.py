@@ -117,9 +117,8 @@ class LogThread:
     def _upkeep(self) -> None:
         """What the real log thread does when it has nothing better to do: the durable mark, and the next segment's zeros."""
         dice = self._upkeep_dice
-        status = self._node.status()
-        if status is not None and dice.chance(200_000):
-            self._log.update_mark(status.commit_index)
+        if dice.chance(200_000) and self._node.replica is not None:
+            self._log.update_mark(self._node.replica.glance().commit_index)
         if dice.chance(500_000):
             self._log.prepare_spare()
 
