@@ -218,7 +218,6 @@ class Node:
     def recover_from_faults(self) -> None:
         """Whatever a fault did to this node ends: it runs, as far as it can."""
         self.disk.lose_power_after(None)
-        self.disk.stalled_until_us = 0
         self.doom = None
         self.event_cost_us = 0
         self.clock.set_rate(self._world.timeline.now_us, PPM)
