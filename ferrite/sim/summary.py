@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from ferrite.core import ReplicaStatus, actions, events, messages
+from ferrite.core import HardState, ReplicaStatus, actions, events, messages
 
 Summary = tuple[object, ...]
 
@@ -65,6 +65,8 @@ def _fields_text(thing: Any) -> str:
             parts.append(f"{name}={len(what)}")
         elif isinstance(what, Enum):
             parts.append(f"{name}={what.name}")
+        elif isinstance(what, HardState):
+            parts.append(f"term={what.term} voted_for={what.voted_for}")
         elif isinstance(what, bytes):
             parts.append(f"{name}={what.hex()[:8]}")
         elif what not in (None, False, ""):
