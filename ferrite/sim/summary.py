@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Final
 from zlib import crc32
 
-from ferrite.core import Entry, ReplicaStatus, actions, events, messages
+from ferrite.core import Entry, HardState, ReplicaStatus, actions, events, messages
 
 Summary = tuple[object, ...]
 
@@ -91,6 +91,8 @@ def _fields_text(thing: Any) -> str:
             parts.append(f"{name}={len(what)}")
         elif isinstance(what, Enum):
             parts.append(f"{name}={what.name}")
+        elif isinstance(what, HardState):
+            parts.append(f"term={what.term} voted_for={what.voted_for}")
         elif isinstance(what, bytes):
             parts.append(f"{name}={what.hex()[:8]}")
         elif what not in (None, False, ""):
