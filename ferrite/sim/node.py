@@ -394,9 +394,10 @@ class Node:
         replica, inbox = self.replica, self._inbox
         if boot != self.boot or replica is None or self.paused:
             return
-        now_us = self._world.timeline.now_us
+        timeline = self._world.timeline
+        now_us = timeline.now_us
         if now_us < self._busy_until_us:
-            self._world.timeline.at(self._busy_until_us, self._wake, boot)
+            timeline.at(self._busy_until_us, self._wake, boot)
             return
         if not inbox and self.clock.read(now_us) < replica.deadline_us:
             self._arm()
@@ -406,9 +407,10 @@ class Node:
         if size > 1:
             most = self._world.options.batch_events_max
             size = min(size, 1 if self._dice.chance(300_000) else self._dice.between(1, most))
-        batch = [inbox.popleft() for _ in range(size)]
+        batch = [inbox.popleft()] if size == 1 else [inbox.popleft() for _ in range(size)]
         self.events_told += size
-        self._busy_until_us = now_us + self.event_cost_us * (1 + size)
+        if self.event_cost_us:
+            self._busy_until_us = now_us + self.event_cost_us * (1 + size)
         self._step(replica, batch)
         if self.replica is replica:
             if inbox:
@@ -471,7 +473,7 @@ class Node:
     def _deep_check(self) -> None:
         every = self._world.options.deep_check_every
         self._steps_since_deep += 1
-        if every and self._steps_since_deep >= every:
+        if self._steps_since_deep >= every > 0:
             self._steps_since_deep = 0
             self.deep_check()
 
