@@ -7,7 +7,7 @@ import pytest
 
 from ferrite.sim.cli import main
 
-SEED = ["run", "--seed", "0", "--nodes", "3", "--seconds", "3", "--report"]
+SEED = ["run", "--seed", "0", "--nodes", "3", "--seconds", "2", "--report"]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_damaged_log_is_a_violation_unless_a_fault_damaged_it(
 def test_an_end_that_was_durable_and_is_gone_is_a_violation(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last = max(folder.glob("disks/node2/*.seg"))
+    last = max(folder.glob("disks/node1/*.seg"))
     content = last.read_bytes()
     last.write_bytes(content[:512] + bytes(len(content) - 512))
     assert main(["recheck", str(folder)]) == 1
