@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from ferrite.sim.cluster import Cluster, Result
 from ferrite.sim.options import Options
-from ferrite.sim.recording import Recording, to_json_lines
+from ferrite.sim.recording import Recording, RecordingInvalid, to_json_lines
 from ferrite.sim.report import timeline_html
 from ferrite.sim.report_story import story_text
 from ferrite.sim.search.judge import history_text, judge_with_tape, play_to_end
@@ -113,8 +113,7 @@ def _write(folder: Path, cluster: Cluster, result: Result, tape: Tape | None, or
         "options.json": _json(dataclasses.asdict(cluster.world.options)),
         "history.jsonl": history_text(cluster.history),
         "events.jsonl": to_json_lines(recording.rows),
-        "timeline.html": timeline_html(recording.rows),
-        "story.txt": _story(verdict, recording, result.violation),
+        **_views(verdict, recording, result.violation),
     }
     if tape is not None:
         files["tape.json"] = to_json(tape)
@@ -170,11 +169,17 @@ def _copy_disks(cluster: Cluster, place: Path) -> None:
             (folder / name).write_bytes(node.disk.read(name, 0, node.disk.size(name)))
 
 
-def _story(verdict: dict[str, Any], recording: Recording, found: Violation | None) -> str:
+def _views(verdict: dict[str, Any], recording: Recording, found: Violation | None) -> dict[str, str]:
+    """What people read, by file name. A recording that the views refuse must not cost the report: the story says so then."""
     head = "".join(f"{name}: {what}\n" for name, what in verdict.items() if what not in ("", []))
     error = found.__cause__ if found is not None else None
-    trace = "" if error is None else "\nTraceback\n\n" + "".join(traceback.format_exception(error))
-    return f"{head}{trace}\n{story_text(recording.rows)}"
+    if error is not None:
+        head += "\nTraceback\n\n" + "".join(traceback.format_exception(error))
+    try:
+        story, timeline = story_text(recording.rows), {"timeline.html": timeline_html(recording.rows)}
+    except RecordingInvalid as refused:
+        story, timeline = f"no story and no timeline: the recording is not as expected: {refused}\n", {}
+    return {"story.txt": f"{head}\n{story}", **timeline}
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from ferrite.core.disk import check_log
 from ferrite.sim import Cluster, Options, swarm
 from ferrite.sim.cluster import Result
 from ferrite.sim.linearizability.check import check_file
-from ferrite.sim.recording import from_json_lines
+from ferrite.sim.recording import RecordingInvalid, from_json_lines
 from ferrite.sim.report_folder import FolderRefused, Origin, Report, refuse_folder, report_seed, report_tape
 from ferrite.sim.search.judge import BLACK_BOX_NAME, judge, play_to_end
 from ferrite.sim.search.shrink import play, shrink
@@ -125,3 +125,26 @@ def test_a_black_box_check_needs_no_revision_to_find_a_stale_read(tmp_path: Path
     assert (result.violation.name, result.violation.kind) == (BLACK_BOX_NAME, "linearizability")
     assert "never written" in result.violation.facts
     assert result.counters["black_box_checked"] == 1
+
+
+def test_faults_of_clients_are_no_faults_of_nodes(tmp_path: Path) -> None:
+    drawn = swarm(106, seconds=1)
+    options = replace(drawn, clients=replace(drawn.clients, crash_ppm=300_000))
+    folder = report_seed(tmp_path / "report", 106, options, ORIGIN).folder
+    struck = [row for row in from_json_lines((folder / "events.jsonl").read_text()) if row["row"] == "fault"]
+    of_clients = [row for row in struck if row["kind"] == "client_crash"]
+    assert of_clients
+    assert {tuple(row["nodes"]) for row in of_clients} == {()}
+    assert "client_crash at client" in (folder / "story.txt").read_text()
+
+
+def test_a_recording_that_no_view_accepts_costs_the_views_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> str:
+        raise RecordingInvalid("row 7 is odd")
+
+    monkeypatch.setattr("ferrite.sim.report_folder.timeline_html", refuses)
+    folder = of_seed(tmp_path / "report", swarm(0, seconds=1)).folder
+    assert {path.name for path in folder.iterdir()} == FILES - {"timeline.html"}
+    assert (folder / "story.txt").read_text().endswith("the recording is not as expected: row 7 is odd\n")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BlackBox = Literal["always", "sometimes", "never"]
 BLACK_BOX: Final[tuple[BlackBox, ...]] = ("always", "sometimes", "never")
+CLIENT_FAULTS: Final = ("answer_lost", "client_crash")
 BLACK_BOX_NAME: Final = "F1"
 BLACK_BOX_COUNTERS: Final = ("black_box_checked", "black_box_undecided")
 EVERY_SEEDS: Final = 8
@@ -41,7 +42,9 @@ def judge(cluster: Cluster, *, black_box: bool = False, run: Callable[[], Result
     """
     try:
         result = (run or cluster.run)()
+        _name_clients(cluster)
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this seed and must be reported
+        _name_clients(cluster)
         found = crash_of(error, time_us=cluster.now_us, event_number=cluster.world.timeline.events_done)
         return _ended(cluster, found)
     if result.violation is not None or not black_box:
@@ -57,6 +60,15 @@ def judge(cluster: Cluster, *, black_box: bool = False, run: Callable[[], Result
         result = _ended(cluster, found)
     result.counters[BLACK_BOX_COUNTERS[verdict.status == "undecided"]] = 1
     return result
+
+
+def _name_clients(cluster: Cluster) -> None:
+    """A fault that strikes a client has the client's number as its place: in a recording, places are nodes."""
+    recording = cluster.world.recording
+    for row in recording.rows if recording is not None else ():
+        if row["row"] == "fault" and row["kind"] in CLIENT_FAULTS and row["nodes"]:
+            row["text"] = f"{row['kind']} at client{row['nodes'][0]}"
+            row["nodes"] = []
 
 
 def judge_with_tape(cluster: Cluster, *, black_box: bool = False) -> tuple[Tape | None, Result]:
