@@ -55,6 +55,10 @@ class Raft:
     def __init__(self, config: ReplicaConfig, recovered: Recovered, now_us: int) -> None:
         """Start as a follower of nobody."""
         self.config = config
+        self.headers: dict[NodeId, Header] = {}
+        """What frames to each peer bear, until anything of it changes."""
+        self.accepted: dict[NodeId, Header] = {}
+        """By source: the header that was found to be in order last. The very same object needs no second look."""
         self.identity = recovered.identity
         self.node_id: NodeId = recovered.identity.node_id
         self.now_us = now_us
@@ -117,6 +121,7 @@ class Raft:
 
     def _set_hard_state(self, hard_state: HardState) -> None:
         self.hard_state = hard_state
+        self._forget_headers()
         self.term: Term = hard_state.term
         """The current term, durable or about to be."""
         self.initialized = hard_state.cluster_id != NO_CLUSTER
@@ -125,6 +130,7 @@ class Raft:
     def set_memberships(self, memberships: list[tuple[Index, Membership]]) -> None:
         """Replace the memberships: the committed one and those after it in the log. The list is never changed in place."""
         self.memberships = memberships
+        self._forget_headers()
         self.membership_index, self.membership = memberships[-1]
         """The membership in force: the latest in the log, committed or not (thesis 4.1), and where it stands (0: it is older
         than what was replayed)."""
@@ -164,6 +170,7 @@ class Raft:
     def remember_instance(self, node: NodeId, instance: bytes) -> None:
         """Note who speaks, so that it can be answered; of strangers only the latest are kept."""
         self.instances_seen[node] = instance
+        self._forget_headers()
         if len(self.instances_seen) > STRANGERS_MAX:
             self._forget_strangers()
 
@@ -176,8 +183,19 @@ class Raft:
             key: boot for key, boot in self.boots_seen.items() if key[0] in self.instances_seen
         }
 
+    def _forget_headers(self) -> None:
+        """The cluster, a membership or an instance is another: headers are made and judged anew."""
+        self.headers.clear()
+        self.accepted.clear()
+
     def header_for(self, peer: NodeId) -> Header:
-        """Return the header of a frame to this peer."""
+        """Return the header of a frame to this peer: always the same object until something in it changes."""
+        header = self.headers.get(peer)
+        if header is None:
+            header = self.headers[peer] = self._new_header(peer)
+        return header
+
+    def _new_header(self, peer: NodeId) -> Header:
         target_instance = self.instance_of(peer) or self.instances_seen.get(peer, NO_INSTANCE)
         return Header(
             cluster_id=self.hard_state.cluster_id,

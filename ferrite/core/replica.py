@@ -25,6 +25,7 @@ from ferrite.core.election import (
     on_request_vote_response,
     on_timeout_now,
 )
+from ferrite.core.headers import check_header, note_boot
 from ferrite.core.proposals import expire, on_forward, on_forward_refused, on_proposal, send_waiting
 from ferrite.core.raft import NEVER_US, Raft
 from ferrite.core.reads import advance_reads, on_read, on_read_index, on_read_index_response, read_deadline_us
@@ -38,6 +39,7 @@ from ferrite.core.replication import (
     on_heartbeat_response,
     replicate,
 )
+from ferrite.core.roles import Follower
 from ferrite.core.snapshots import (
     install_when_quiet,
     on_install_snapshot,
@@ -66,7 +68,7 @@ from ferrite.core.upkeep import (
     order_load_if_wanted,
     trim_cache,
 )
-from ferrite.core.values import NO_CLUSTER, NO_NODE, Index, NodeId, StopCode, must
+from ferrite.core.values import Index, NodeId, StopCode, must
 
 TERM_MAX: Final = 1 << 62
 TERM_JUMP_MAX: Final = 1 << 32
@@ -84,20 +86,32 @@ class Replica:
         self._raft = raft = Raft(config, recovered, now_us)
         raft.reset_election_timer()
         self._unfit = _reconcile(raft, recovered)
+        # As of the last step, once they were asked for: nothing but a step changes a replica.
         self._status: ReplicaStatus | None = None
-        """As of the last step, once it was asked for: nothing but a step changes a replica."""
+        self._deadline_us = -1
+        """-1: not known yet."""
+        self._glance: Glance | None = None
 
     @property
     def deadline_us(self) -> int:
         """Call `step([], now_us)` at this time at the latest."""
+        if self._deadline_us < 0:
+            self._deadline_us = self._next_deadline_us()
+        return self._deadline_us
+
+    def _next_deadline_us(self) -> int:
         raft = self._raft
         if raft.stopped:
             return NEVER_US
         if self._unfit:
             return raft.now_us
-        office = raft.office
+        office, pending = raft.office, raft.pending
         deadline_us = office.heartbeat_due_us if office else raft.election_deadline_us
-        deadline_us = min(deadline_us, raft.pending.sweep_us, flush_deadline_us(raft), read_deadline_us(raft))
+        deadline_us = min(deadline_us, pending.sweep_us)
+        if raft.flush_due_us < deadline_us:
+            deadline_us = min(deadline_us, flush_deadline_us(raft))
+        if pending.reads_waiting or pending.contexts:
+            deadline_us = min(deadline_us, read_deadline_us(raft))
         if office:
             if office.quorum_due_us < deadline_us:
                 deadline_us = min(deadline_us, check_quorum_us(raft, office))
@@ -116,20 +130,24 @@ class Replica:
     def step(self, events: Sequence[e.Event], now_us: int) -> list[Action]:
         """Take facts, return orders. Raises InvariantViolated only for a bug of Ferrite's own."""
         raft = self._raft
-        must(now_us >= raft.now_us, "time never goes back")
+        if now_us < raft.now_us:
+            must(False, "time never goes back")
         raft.now_us = now_us
         self._status = None
-        if raft.has_stopped():
+        self._deadline_us = -1
+        if raft.stopped:
             return []
         if self._unfit:
             raft.stop(*self._unfit)
+            events = ()
         for event in events:
+            _ON_EVENT[type(event)](raft, event)
             if raft.has_stopped():
                 break
-            _ON_EVENT[type(event)](raft, event)
-        if not raft.has_stopped():
-            _fire_timers(raft)
-            _settle(raft)
+        else:
+            if not self._unfit:
+                _fire_timers(raft)
+                _settle(raft)
         actions, raft.actions = raft.actions, []
         return actions
 
@@ -148,20 +166,33 @@ class Replica:
         return self._status
 
     def glance(self) -> Glance:
-        """Return the few numbers that a look after every step needs."""
+        """Return the few numbers that a look after every step needs: the same object while they are the same."""
         raft = self._raft
-        office = raft.office
-        return Glance(
-            node_id=raft.node_id,
-            role=raft.role.role,
-            term=raft.term,
-            commit_index=raft.commit_index,
-            applied_index=raft.applied_index,
-            last_log_index=raft.log.last_index,
-            membership=raft.membership,
-            membership_index=raft.membership_index,
-            peers=office.progress if office else _NO_PEERS,
-        )
+        last, office = self._glance, raft.office
+        role, peers = raft.role.role, office.progress if office else _NO_PEERS
+        if (
+            last is None
+            or last.commit_index != raft.commit_index
+            or last.applied_index != raft.applied_index
+            or last.last_log_index != raft.log.last_index
+            or last.term != raft.term
+            or last.role is not role
+            or last.peers is not peers
+            or last.membership is not raft.membership
+            or last.membership_index != raft.membership_index
+        ):
+            last = self._glance = Glance(
+                node_id=raft.node_id,
+                role=role,
+                term=raft.term,
+                commit_index=raft.commit_index,
+                applied_index=raft.applied_index,
+                last_log_index=raft.log.last_index,
+                membership=raft.membership,
+                membership_index=raft.membership_index,
+                peers=peers,
+            )
+        return last
 
 
 _NO_PEERS: Final[Mapping[NodeId, PeerNumbers]] = MappingProxyType({})
@@ -208,35 +239,10 @@ def _corrupt(detail: str) -> tuple[StopCode, str]:
 # -- events ---------------------------------------------------------------------------------------------------
 
 
-def check_header(raft: Raft, header: m.Header) -> str | None:
-    """Return why a frame is not for this node, or not from a member (DR8), or None."""
-    own = raft.identity
-    if header.group_id != 0:
-        return f"group {header.group_id} is not served here"
-    if header.target != own.node_id or header.target_instance != own.instance:
-        return (
-            f"meant for node {header.target} with data directory {header.target_instance.hex()}; this is node "
-            f"{own.node_id} with data directory {own.instance.hex()}. A wiped or copied node must join with a new id"
-        )
-    if header.source in (NO_NODE, own.node_id):
-        return f"comes from node {header.source}, which is nobody's id or this node's own"
-    if header.cluster_id == NO_CLUSTER:
-        return "the sender belongs to no cluster"
-    if raft.initialized and header.cluster_id != raft.hard_state.cluster_id:
-        return f"comes from cluster {header.cluster_id.hex()}; this node is in {raft.hard_state.cluster_id.hex()}"
-    instance = raft.instance_of(header.source)
-    if instance != header.source_instance and instance is not None:
-        return (
-            f"node {header.source} is known with another data directory than {header.source_instance.hex()}"
-        )
-    if header.source_boot < raft.boots_seen.get((header.source, header.source_instance), 0):
-        return f"from boot {header.source_boot} of node {header.source}, which has started again since"
-    return None
-
-
 def _on_message(raft: Raft, event: e.MessageReceived) -> None:
     header, message = event.header, event.message
-    if check_header(raft, header):
+    known = raft.accepted.get(header.source) is header
+    if not known and check_header(raft, header):
         raft.counters["messages_dropped_identity"] += 1
         return
     # A fresh node answers a pre-vote in term 0; nothing else is ever said there.
@@ -247,7 +253,8 @@ def _on_message(raft: Raft, event: e.MessageReceived) -> None:
     ):
         raft.counters["messages_dropped_malformed"] += 1
         return
-    _note_boot(raft, header)
+    if not known:
+        note_boot(raft, header)
     if not raft.initialized:
         raft.adopt_cluster(header.cluster_id)
     if message.term > raft.term:
@@ -257,18 +264,6 @@ def _on_message(raft: Raft, event: e.MessageReceived) -> None:
         _answer_earlier_term(raft, header, message)
         return
     _ON_MESSAGE[type(message)](raft, header, message)
-
-
-def _note_boot(raft: Raft, header: m.Header) -> None:
-    key = (header.source, header.source_instance)
-    if raft.instances_seen.get(header.source) != header.source_instance:
-        raft.remember_instance(header.source, header.source_instance)
-    if header.source_boot > raft.boots_seen.get(key, 0):
-        raft.boots_seen[key] = header.source_boot
-        office = raft.office
-        progress = office.progress.get(header.source) if office else None
-        if progress:
-            progress.to_probe()  # What was in flight went to an incarnation that is gone.
 
 
 def _follow_term(raft: Raft, header: m.Header, message: m.Message) -> bool:
@@ -399,27 +394,34 @@ def _settle(raft: Raft) -> None:
 
     Most steps change little: what stands before a rule is a condition without which it would do nothing.
     """
-    log, snapshots = raft.log, raft.snapshots
+    log, snapshots, pending = raft.log, raft.snapshots, raft.pending
     for _ in range(SETTLE_PASSES_MAX):
         before = (raft.role, raft.term, raft.commit_index, log.last_index)
-        count_votes(raft)
+        if raft.office is None and type(raft.role) is not Follower:
+            count_votes(raft)
         office = raft.office
         if office:
-            follow_membership(raft, office)
+            if office.memberships is not raft.memberships:
+                follow_membership(raft, office)
             if raft.commit_index < log.last_index:
                 advance_commit_by_quorum(raft, office)
             advance_changes(raft, office)
             if office.transfer:
                 advance_transfer(raft, office)
-        send_waiting(raft)
-        advance_reads(raft)
+            asked = bool(office.held_forwards or office.waiting_contexts or office.read_batches)
+        else:
+            asked = bool(pending.resend_us or pending.contexts)
+        if asked or pending.proposals_waiting or pending.reads_waiting or pending.reads_confirmed:
+            send_waiting(raft)
+            advance_reads(raft)
         if before == (raft.role, raft.term, raft.commit_index, log.last_index):
             break
     else:
         must(False, "consequences come to rest")
     office = raft.office
     if office:
-        follow_membership(raft, office)
+        if office.memberships is not raft.memberships:
+            follow_membership(raft, office)
         replicate(raft, office)
         send_snapshots(raft, office)
     if raft.stepping_down:
@@ -433,7 +435,7 @@ def _settle(raft: Raft) -> None:
         order_apply(raft)
     if raft.load_wanted:
         order_load_if_wanted(raft)
-    if raft.flushed_index < raft.applied_index:
+    if raft.flushed_index < raft.applied_index and not raft.flush_outstanding:
         order_flush(raft)
     if raft.transfer_requests:
         answer_transfers(raft)

@@ -15,8 +15,6 @@ def follow_membership(raft: Raft, office: Leader) -> None:
 
     A new one is probed from the end of the log.
     """
-    if office.memberships is raft.memberships:
-        return
     office.memberships = raft.memberships
     peers = sorted({peer for _, each in raft.memberships for peer in each.peers_of(raft.node_id)})
     for gone in [peer for peer in office.progress if peer not in peers]:
@@ -46,10 +44,13 @@ def advance_commit_by_quorum(raft: Raft, office: Leader) -> None:
 
 def replicate(raft: Raft, office: Leader) -> None:
     """Send each peer what it lacks: entries, else the commit index; and heartbeats of a new round when one is due."""
+    last_index = raft.log.last_index
     for peer, progress in office.progress.items():
         if progress.state is SNAPSHOT:
             continue
-        sent = _may_send(raft, progress) and _send_entries(raft, peer, progress)
+        # Most peers lack nothing, in most steps.
+        lacks = progress.next_index <= last_index or progress.state is PROBE
+        sent = lacks and _send_entries(raft, peer, progress)
         if office.round_due:
             continue  # The heartbeat below tells the commit index.
         if (

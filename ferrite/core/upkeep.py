@@ -86,12 +86,11 @@ def flush_deadline_us(raft: Raft) -> int:
 
 def order_flush(raft: Raft) -> None:
     """Flush by entries, by time, or because the log has grown too large."""
-    if raft.flush_outstanding or raft.snapshots.installing:
-        return
     config = raft.config
     by_count = config.auto_flush and raft.applied_index - raft.flushed_index >= config.flush_entries
     too_large = raft.log.bytes > config.log_bytes_max and _cut_would_help(raft)
-    if by_count or too_large or raft.now_us >= raft.flush_due_us:
+    due = by_count or too_large or raft.now_us >= raft.flush_due_us
+    if due and not raft.flush_outstanding and not raft.snapshots.installing:
         raft.flush_outstanding = True
         raft.actions.append(FlushState())
 

@@ -40,7 +40,7 @@ from ferrite.sim.network import Frame, Letter
 from ferrite.sim.reconfigure import reconfigured
 from ferrite.sim.state_thread import StateThread
 from ferrite.sim.store import SimStore
-from ferrite.sim.summary import state_of, summary, text_of
+from ferrite.sim.summary import state_of, step_summary, text_of
 from ferrite.sim.violation import Violation
 from ferrite.sim.world import World
 
@@ -109,6 +109,7 @@ class Node:
         self._wake_at_us = -1
         self._busy_until_us = 0
         self._steps_at_us = (0, 0)
+        self._deep_check_every = world.options.deep_check_every
         self._steps_since_deep = 0
         self._shown: dict[str, object] = {}
         self._log: LogThread | None = None
@@ -348,8 +349,13 @@ class Node:
                 world.row("arrive", send=send_row, node=self.node_id, damaged=True)
                 return
         row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
+        idle = not self._inbox
         for message in batch:
-            self.report(events.MessageReceived(header=header, message=message), row)
+            self._inbox.append(events.MessageReceived(header=header, message=message))
+            if world.recording is not None:
+                self._causes.append(row)
+        if idle:
+            self._wake_after_this()
 
     def report(self, event: events.Event, cause: int = 0) -> None:
         """Queue a fact for the replica. `cause` is the row that brought it about."""
@@ -360,6 +366,15 @@ class Node:
         if len(inbox) == 1 and not self.paused:
             self._wake_soon()
 
+    def _wake_after_this(self) -> None:
+        """Wake as the last deed of what happens now: at once, when nothing else is to happen at this instant."""
+        timeline = self._world.timeline
+        next_us = timeline.next_us
+        if next_us is not None and next_us <= timeline.now_us:
+            self._wake_soon()
+        else:
+            self._wake(self.boot)
+
     def _wake_soon(self) -> None:
         self._world.timeline.after(0, self._wake, self.boot)
 
@@ -367,7 +382,8 @@ class Node:
         """Wake at the replica's deadline, unless a wake is due before."""
         assert self.replica is not None, "only a running node waits for a deadline"
         timeline = self._world.timeline
-        at_us = max(timeline.now_us, self.clock.when(self.replica.deadline_us))
+        at_us = self.clock.when(self.replica.deadline_us)
+        at_us = max(at_us, timeline.now_us)
         if self._wake_at_us < 0 or at_us < self._wake_at_us:
             self._wake_at_us = at_us
             timeline.at(at_us, self._timer, self.boot, at_us)
@@ -426,15 +442,14 @@ class Node:
         world.trace.note(
             world.timeline.now_us,
             self.node_id,
-            [summary(event) for event in batch],
-            [summary(action) for action in ordered],
+            *step_summary(batch, ordered),
         )
         if world.recording is not None:
             self._record_step(batch, ordered, replica.status())
         world.invariants.stepped(self.seen_as, replica.glance(), ordered)
         if ordered:
             self._perform_all(replica, ordered)
-        if self.replica is replica:
+        if self._deep_check_every and self.replica is replica:
             self._deep_check()
 
     def _perform_all(self, replica: Replica, ordered: list[actions.Action]) -> None:
@@ -449,7 +464,10 @@ class Node:
                 self._flush_frames(boot)
                 self.crash(power_loss=doom.power_loss)
                 return
-            self._perform(action)
+            if isinstance(action, actions.Send):  # Nearly all of them.
+                self.send(action.to, action.message)
+            else:
+                self._perform(action)
             if self.replica is not replica:
                 return
         self._flush_frames(boot)
@@ -471,9 +489,8 @@ class Node:
         )
 
     def _deep_check(self) -> None:
-        every = self._world.options.deep_check_every
         self._steps_since_deep += 1
-        if self._steps_since_deep >= every > 0:
+        if self._steps_since_deep >= self._deep_check_every:
             self._steps_since_deep = 0
             self.deep_check()
 
@@ -487,8 +504,6 @@ class Node:
         assert log is not None, "a running node has its threads"
         assert state is not None, "the same"
         match action:
-            case actions.Send(to=to, message=message):
-                self.send(to, message)
             case actions.Persist() | actions.LoadEntries() | actions.DiscardLog():
                 log.order(action)
             case actions.Apply():
@@ -515,8 +530,8 @@ class Node:
                 self._answered(request).callback(Refused(code=code, detail=detail, leader=leader))
             case actions.Abandon(request=request, detail=detail):
                 self._answered(request).callback(Abandoned(detail=detail))
-            case actions.Announce():
-                pass
+            case actions.Announce() | actions.Send():
+                pass  # The latter leaves by the short way, above.
             case actions.Stop(code=code, detail=detail):
                 self._stopped(code, detail)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, get_args
 from zlib import crc32
 
 from ferrite.core import Entry, HardState, ReplicaStatus, actions, events, messages
@@ -13,56 +13,70 @@ from ferrite.core import Entry, HardState, ReplicaStatus, actions, events, messa
 Summary = tuple[object, ...]
 
 
-def summary(thing: events.Event | actions.Action) -> Summary:
-    """Return the name and the telling numbers. Of entries it is the last one's CRC; all else is in the CRC of those frames that
-    travel as bytes.
+def step_summary(
+    batch: Sequence[events.Event], ordered: Sequence[actions.Action]
+) -> tuple[list[object], list[object]]:
+    """Return names and telling numbers of a step's events and of its actions. Of entries it is the last one's CRC; all else is
+    in the CRC of those frames that travel as bytes.
     """
-    kind = type(thing)
-    tell = _TELL.get(kind)
-    return (kind.__name__, *tell(thing)) if tell else (kind.__name__,)
-
-
-def _received(event: events.MessageReceived) -> Summary:
-    return event.header.source, *_message(event.message)
-
-
-def _sent(action: actions.Send) -> Summary:
-    return action.to, *_message(action.message)
+    told: list[object] = []
+    for event in batch:
+        if type(event) is events.MessageReceived:
+            told += event.header.source, _MESSAGE[type(event.message)](event.message)
+        else:
+            told.append(_TELL.get(type(event), _name)(event))
+    orders: list[object] = []
+    for action in ordered:
+        if type(action) is actions.Send:
+            orders += action.to, _MESSAGE[type(action.message)](action.message)
+        else:
+            orders.append(_TELL.get(type(action), _name)(action))
+    return told, orders
 
 
 def _entries(entries: Sequence[Entry]) -> Summary:
     return len(entries), crc32(entries[-1].payload) if entries else 0
 
 
-def _message(message: messages.Message) -> Summary:
-    kind = type(message)
-    tell = _TELL_MESSAGE.get(kind)
-    return (kind.__name__, tell(message)) if tell else (kind.__name__, message.term)
+_NAME: Final = "__class__.__name__"
+_name: Final = attrgetter(_NAME)
+_name_and_term: Final = attrgetter(_NAME, "term")
 
-
-_TELL_MESSAGE: Final[dict[type[Any], Callable[[Any], Any]]] = {
-    messages.Heartbeat: attrgetter("term", "leader_commit", "round"),
-    messages.HeartbeatResponse: attrgetter("term", "round", "last_log_index"),
-    messages.AppendEntries: lambda it: (it.term, it.prev_log_index, len(it.entries), it.leader_commit),
-    messages.AppendEntriesResponse: attrgetter("term", "success", "match_index", "conflict_index"),
-    messages.ReadIndexResponse: attrgetter("term", "context", "read_index", "ready"),
+_MESSAGE: Final[dict[type[Any], Callable[[Any], Any]]] = {
+    **dict.fromkeys(get_args(messages.Message), _name_and_term),
+    messages.Heartbeat: attrgetter(_NAME, "term", "leader_commit", "round"),
+    messages.HeartbeatResponse: attrgetter(_NAME, "term", "round", "last_log_index"),
+    messages.AppendEntries: lambda it: (
+        "AppendEntries",
+        it.term,
+        it.prev_log_index,
+        len(it.entries),
+        it.leader_commit,
+    ),
+    messages.AppendEntriesResponse: attrgetter(_NAME, "term", "success", "match_index", "conflict_index"),
+    messages.ReadIndexResponse: attrgetter(_NAME, "term", "context", "read_index", "ready"),
 }
-"""What a message says beyond its term, for those that make up nearly all of the traffic."""
+"""What a message says: its term, and more for those that make up nearly all of the traffic."""
 
-_TELL: Final[dict[type[Any], Callable[[Any], Summary]]] = {
-    events.MessageReceived: _received,
-    events.Persisted: lambda it: (it.write_seq,),
-    events.PersistFailed: lambda it: (it.write_seq,),
-    events.Applied: lambda it: (it.applied_index,),
-    events.StateFlushed: lambda it: (it.applied_index,),
-    actions.Persist: lambda it: (it.write_seq, it.first_index, *_entries(it.entries), it.truncate, it.base),
-    actions.Apply: lambda it: (it.first_index, len(it.entries)),
-    actions.ServeRead: attrgetter("requests", "read_index"),
-    actions.Send: _sent,
-    actions.Refuse: lambda it: (it.request, it.code.value),
-    actions.Reply: lambda it: (it.request,),
-    actions.Abandon: lambda it: (it.request,),
-    actions.Announce: lambda it: (it.role.value, it.term, it.leader),
+_TELL: Final[dict[type[Any], Callable[[Any], Any]]] = {
+    events.Persisted: attrgetter(_NAME, "write_seq"),
+    events.PersistFailed: attrgetter(_NAME, "write_seq"),
+    events.Applied: attrgetter(_NAME, "applied_index"),
+    events.StateFlushed: attrgetter(_NAME, "applied_index"),
+    actions.Persist: lambda it: (
+        "Persist",
+        it.write_seq,
+        it.first_index,
+        *_entries(it.entries),
+        it.truncate,
+        it.base,
+    ),
+    actions.Apply: lambda it: ("Apply", it.first_index, len(it.entries)),
+    actions.ServeRead: attrgetter(_NAME, "requests", "read_index"),
+    actions.Refuse: lambda it: ("Refuse", it.request, it.code.value),
+    actions.Reply: attrgetter(_NAME, "request"),
+    actions.Abandon: attrgetter(_NAME, "request"),
+    actions.Announce: lambda it: ("Announce", it.role.value, it.term, it.leader),
 }
 
 

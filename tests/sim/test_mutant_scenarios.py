@@ -52,7 +52,7 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     38: (membership.a_leader_sleeps_over_its_quorum_and_its_change, "ANSWER"),
     39: (disks.power_is_lost_within_the_first_write, "STOP"),
     40: (disks.a_voter_lost_the_tail_that_made_a_majority, "S4"),
-    41: (requests.a_forward_arrives_twice, STORY),
+    41: (requests.a_forward_arrives_twice, "FORWARD"),
     42: (requests.a_read_comes_while_writes_are_applied, "S18"),
     43: (logs.many_writes_on_slow_disks, "DR3"),
     44: (disks.a_flush_takes_long, "DISCARD"),

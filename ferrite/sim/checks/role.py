@@ -42,7 +42,7 @@ def _after_leading(checks: Checks, node: NodeId, before: View, after: View) -> N
 
 def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:
     """The membership a replica acts on."""
-    disk = checks.ghost.disk(node)
+    disk = checks.ghost.disks[node]
     log = disk.log
     top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
     if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):

@@ -20,7 +20,7 @@ _PROMISES: Final = frozenset(
 
 def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message) -> None:
     """S11 PersistBeforeSend: at the moment a promise leaves, what it promises is durable."""
-    disk = checks.ghost.disk(node)
+    disk = checks.ghost.disks[node]
     # S11: the term of a message is durable (but a pre-vote's, which is the one to come).
     fine = message.term <= disk.hard_state.term or isinstance(message, messages.PreVote)
     if fine and type(message) not in _PROMISES:

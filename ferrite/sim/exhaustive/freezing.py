@@ -41,8 +41,8 @@ _IGNORED: Final = frozenset(
         *("now_us", "counters", "_announced"),
         # Jitter: a timer runs out when the search says so.
         *("dice", "election_deadline_us"),
-        # The role, by another name; the status, which tells what stands elsewhere.
-        *("office", "_status"),
+        # The role, by another name; what tells or remembers what stands elsewhere.
+        *("office", "_status", "_glance", "_deadline_us", "headers", "accepted"),
     }
 )
 _CLUSTER_TIMES: Final = frozenset({"time_base_us", "last_time_us"})
@@ -108,6 +108,8 @@ class View:
         found = self._kinds.get(kind)
         if found is not None:
             return found(value)
+        if isinstance(value, tuple):
+            return self._sequence(value)  # With names for its places.
         return value.name if isinstance(value, enum.Enum) else self._attributes(value)
 
     def _attributes(self, value: Any) -> Frozen:
