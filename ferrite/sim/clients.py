@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ferrite.core import Consistency, NodeId, RefusalCode
+from ferrite.core import NO_NODE, Consistency, NodeId, RefusalCode
 from ferrite.core.kv import (
     Batch,
     BatchResult,
@@ -73,6 +73,8 @@ class Client:
         self._attempts_made = 0
         self._unknown = False
         self._hint = NodeId(0)
+        self._only = NO_NODE
+        """When set, the one node that is asked."""
 
     def start(self) -> None:
         """Begin after a first pause."""
@@ -93,6 +95,10 @@ class Client:
         self.active = False
         self._nodes = nodes
         self._options = replace(self._options, timeout_us=timeout_us)
+
+    def ask_only(self, node: NodeId) -> None:
+        """From the next attempt on ask this node only; NO_NODE for anybody again."""
+        self._only = node
 
     def write_once(self) -> Operation:
         """Write one more value now, after the client was told to rest; it must have nothing in hand."""
@@ -192,7 +198,7 @@ class Client:
             return  # The client crashed while it waited to try again.
         ids = sorted(self._nodes)
         follow = self._hint in self._nodes and self._dice.chance(700_000)
-        node = self._hint if follow else self._dice.pick(ids)
+        node = self._only or (self._hint if follow else self._dice.pick(ids))
         self._hint = NodeId(0)
         operation.attempts += 1
         self._attempts_made += 1

@@ -1,0 +1,206 @@
+"""Faults of several parts that belong together: one alone heals before the other comes, and the states between are never seen.
+
+Where a part strikes whoever leads at that moment, the rule is decided, not the node: so a tape plays the same story also when
+other faults were taken out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from ferrite.core import NO_NODE, NodeId
+from ferrite.sim.dice import Stream
+from ferrite.sim.faults.kinds import Drawn, Kind
+from ferrite.sim.faults.plan import Fault
+from ferrite.sim.network import links_between
+from ferrite.sim.node import Node
+
+if TYPE_CHECKING:
+    from ferrite.sim.cluster import Cluster
+
+NODES_MIN: Final = 3
+"""With fewer there is no majority without the leader."""
+REPLAYS: Final = 24
+"""Old frames that a sleeper gets, spread over its sleep."""
+LOOKS: Final = 20
+"""How often in a minimum election timeout a new leader is looked for."""
+REIGNS_MAX: Final = 12
+
+
+def _election_us(cluster: Cluster) -> int:
+    return cluster.world.options.replica.election_timeout_max_us
+
+
+def _captives(cluster: Cluster, dice: Stream) -> list[int]:
+    """Clients that ask one node only for a while: mostly all but a few."""
+    count = len(cluster.clients)
+    free = dice.pick((0, 1, count // 4, count // 2, count))
+    return dice.subset(range(count), max(0, count - free))
+
+
+def _capture(cluster: Cluster, captives: Sequence[int], node: NodeId, until_us: int) -> None:
+    for number in captives:
+        if number < len(cluster.clients):
+            cluster.clients[number].ask_only(node)
+            cluster.lasts_until(until_us, cluster.clients[number].ask_only, NO_NODE)
+
+
+def _take_down(cluster: Cluster, node: Node, until_us: int) -> None:
+    """A crash, and no start before that time."""
+    node.crash(power_loss=True)
+    node.held_down = True
+    cluster.lasts_until(until_us, _bring_up, node)
+
+
+def _bring_up(node: Node) -> None:
+    node.held_down = False
+    if not node.running and not node.refused:
+        node.start()
+
+
+# -- a leader that goes on alone, and the next one falls before the network is whole again -----------------------
+
+
+def _draw_lonely(cluster: Cluster, dice: Stream) -> Drawn | None:
+    leader = cluster.leader()
+    if leader is None or len(cluster.nodes) < NODES_MIN:
+        return None
+    nodes = sorted(cluster.nodes)
+    others = [node for node in nodes if node != leader.node_id]
+    near = [leader.node_id, *dice.subset(others, dice.between(0, (len(nodes) - 1) // 2 - 1))]
+    far = [node for node in nodes if node not in near]
+    lasts_us = _election_us(cluster) * dice.between(10, 50) // 10
+    fall_us = dice.pick((0, lasts_us // 50, lasts_us // 5))
+    return {
+        "nodes": tuple(near),
+        "links": tuple(links_between(near, far)),
+        "lasts_us": lasts_us,
+        "data": {"captives": _captives(cluster, dice), "fall_us": fall_us},
+    }
+
+
+def _lonely(cluster: Cluster, fault: Fault) -> None:
+    links = [(NodeId(source), NodeId(target)) for source, target in fault.links]
+    network = cluster.world.network
+    network.block(links)
+    cluster.lasts_until(fault.until_us, network.unblock, links)
+    _capture(cluster, fault.data["captives"], NodeId(fault.nodes[0]), fault.until_us)
+    if fault.data["fall_us"]:
+        cluster.world.timeline.at(fault.until_us - fault.data["fall_us"], _fall, cluster, fault)
+
+
+def _fall(cluster: Cluster, fault: Fault) -> None:
+    """The majority's leader, if it has one, is down until well after the network is whole again."""
+    leader = cluster.leader()
+    if leader is not None and leader.node_id not in fault.nodes and not cluster.world.plan.over:
+        _take_down(cluster, leader, fault.until_us + 3 * _election_us(cluster))
+
+
+# -- a leader that sleeps over an election, and wakes to old answers ---------------------------------------------
+
+
+def _draw_sleeper(cluster: Cluster, dice: Stream) -> Drawn | None:
+    leader = cluster.leader()
+    if leader is None or leader.paused:
+        return None
+    return {
+        "nodes": (leader.node_id,),
+        "links": tuple(links_between([leader.node_id], sorted(cluster.nodes))),
+        "lasts_us": _election_us(cluster) * dice.between(5, 50) // 10,
+        "data": {
+            "captives": _captives(cluster, dice),
+            "cut_off": dice.chance(750_000),
+            "replays": dice.pick((0, REPLAYS)),
+        },
+    }
+
+
+def _sleep(cluster: Cluster, fault: Fault) -> None:
+    node = cluster.nodes[NodeId(fault.nodes[0])]
+    if not node.running or node.paused:
+        return
+    network, dice = cluster.world.network, fault.stream()
+    links = [(NodeId(source), NodeId(target)) for source, target in fault.links]
+    if fault.data["cut_off"]:
+        network.block(links)
+        cluster.lasts_until(fault.until_us, network.unblock, links)
+    _capture(cluster, fault.data["captives"], node.node_id, fault.until_us)
+    # What was said to the leader before it fell asleep arrives again while it sleeps, the last just before it wakes.
+    old = [frame for ends in links if ends[1] == node.node_id for frame in network.link(*ends).old]
+    lasts_us = fault.until_us - cluster.now_us
+    node.pause()
+    for place in range(fault.data["replays"] if old else 0):
+        at_us = cluster.now_us + lasts_us * (place + 1) // (fault.data["replays"] + 1)
+        cluster.world.timeline.at(at_us, node.frame_arrived, *dice.pick(old))
+    cluster.lasts_until(fault.until_us, node.resume)
+
+
+# -- leaders that fall soon after they were elected --------------------------------------------------------------
+
+
+def _draw_reigns(cluster: Cluster, dice: Stream) -> Drawn | None:
+    options = cluster.world.options
+    if len(cluster.nodes) < NODES_MIN:
+        return None
+    step_us = options.network.delay_min_us + options.network.delay_mean_us + options.disk.sync_mean_us
+    reigns = [
+        {
+            "after_us": dice.exponential(step_us * dice.pick((1, 3, 10))),
+            "down_us": _election_us(cluster) * dice.between(1, 30) // 10,
+            "how": dice.pick(("crash", "cut off", "pause")),
+        }
+        for _ in range(dice.between(2, REIGNS_MAX))
+    ]
+    return {"lasts_us": 5 * _election_us(cluster) * len(reigns), "data": {"reigns": reigns}}
+
+
+def _reigns(cluster: Cluster, fault: Fault) -> None:
+    _watch(cluster, fault, 0, 0)
+
+
+def _watch(cluster: Cluster, fault: Fault, place: int, fallen_term: int) -> None:
+    """Let each leader of a new term fall, one after the other as they were drawn."""
+    reigns, world = fault.data["reigns"], cluster.world
+    if world.plan.over or cluster.now_us > fault.until_us or place >= len(reigns):
+        return
+    leader = cluster.leader()
+    status = leader.status() if leader else None
+    if leader and status and status.term > fallen_term:
+        world.timeline.after(reigns[place]["after_us"], _end_reign, cluster, leader, reigns[place])
+        place, fallen_term = place + 1, status.term
+    every_us = 1 + world.options.replica.election_timeout_min_us // LOOKS
+    world.timeline.after(every_us, _watch, cluster, fault, place, fallen_term)
+
+
+def _end_reign(cluster: Cluster, node: Node, reign: dict[str, int | str]) -> None:
+    until_us = cluster.now_us + int(reign["down_us"])
+    if cluster.world.plan.over or not node.running or node.paused:
+        return
+    match reign["how"]:
+        case "crash":
+            _take_down(cluster, node, until_us)
+        case "pause":
+            node.pause()
+            cluster.lasts_until(until_us, node.resume)
+        case _:
+            links = links_between([node.node_id], sorted(cluster.nodes))
+            cluster.world.network.block(links)
+            cluster.lasts_until(until_us, cluster.world.network.unblock, links)
+
+
+KINDS: Final = (
+    Kind(
+        name="lonely_leader",
+        every_us=lambda faults: faults.lonely_leader_every_us,
+        draw=_draw_lonely,
+        strike=_lonely,
+    ),
+    Kind(name="sleeper", every_us=lambda faults: faults.sleeper_every_us, draw=_draw_sleeper, strike=_sleep),
+    Kind(
+        name="short_reigns",
+        every_us=lambda faults: faults.short_reigns_every_us,
+        draw=_draw_reigns,
+        strike=_reigns,
+    ),
+)
