@@ -32,6 +32,8 @@ from ferrite.sim.world import World
 
 RETRY_PAUSE_US: Final = 20_000
 """A refused client waits a little: else a cluster without a leader is hammered at the speed of the network."""
+HASTE: Final = 20
+"""A client that is bound to one node thinks so much less: what it does there is what its fault is about."""
 STALENESS_MAX_US: Final = 500_000
 """The bound that some of the reads give that may be stale."""
 BATCH_MAX: Final = 3
@@ -82,7 +84,8 @@ class Client:
 
     def _rest(self) -> None:
         options = self._options
-        pause_us = 1 + self._choice.exponential(options.think_mean_us)
+        think_us = options.think_mean_us // HASTE if self._only else options.think_mean_us
+        pause_us = 1 + self._choice.exponential(think_us)
         if options.burst_every_us:
             # All clients wake at the same moments, and then work without a pause for half of the time.
             phase_us = self._timeline.now_us % options.burst_every_us

@@ -13,7 +13,7 @@ from typing import Final
 from ferrite.core import ReplicaConfig
 from ferrite.sim.dice import Stream, seeded
 from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
-from ferrite.sim.profiles import PROFILES
+from ferrite.sim.profiles import PROFILES, calm
 
 SECONDS: Final = 8
 """Simulated time with faults of a default seed: twice as many seeds find more than seeds twice as long."""
@@ -31,7 +31,8 @@ def swarm(seed: int, *, nodes: int = 0, seconds: int = SECONDS) -> Options:
     options = _free(seed, pace=QUICKEST if name else 0, nodes=nodes, seconds=seconds)
     if not name:
         return options
-    options = PROFILES[name](options, seeded(seed, "profile", name))
+    dice = seeded(seed, "profile", name)
+    options = PROFILES[name](calm(options, dice), dice)
     chosen = nodes or options.nodes
     return replace(options, nodes=chosen, spares=min(options.spares, NODES_MAX - chosen))
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ferrite.core import NO_NODE, NodeId
+from ferrite.sim.checks.ghost import is_quorum
 from ferrite.sim.dice import Stream
 from ferrite.sim.faults.kinds import Drawn, Kind
 from ferrite.sim.faults.plan import Fault
@@ -32,10 +33,28 @@ def _election_us(cluster: Cluster) -> int:
     return cluster.world.options.replica.election_timeout_max_us
 
 
+def _reigning(cluster: Cluster) -> Node | None:
+    """A leader that is awake and hears a quorum of running nodes: else a story would begin in the middle of another."""
+    leader = cluster.leader()
+    status = leader.status() if leader else None
+    if leader is None or status is None or leader.paused or len(cluster.nodes) < NODES_MIN:
+        return None
+    blocked = cluster.world.network.is_blocked
+    near = [
+        node.node_id
+        for node in cluster.nodes.values()
+        if node.running
+        and not node.paused
+        and not blocked(node.node_id, leader.node_id)
+        and not blocked(leader.node_id, node.node_id)
+    ]
+    return leader if is_quorum(status.membership, [n for n in near if n != leader.node_id]) else None
+
+
 def _captives(cluster: Cluster, dice: Stream) -> list[int]:
-    """Clients that ask one node only for a while: mostly all but a few."""
+    """Clients that ask one node only for a while: mostly all but one or two, who see what the others cannot."""
     count = len(cluster.clients)
-    free = dice.pick((0, 1, count // 4, count // 2, count))
+    free = dice.pick((0, 1, 1, 2, count // 2))
     return dice.subset(range(count), max(0, count - free))
 
 
@@ -63,15 +82,15 @@ def _bring_up(node: Node) -> None:
 
 
 def _draw_lonely(cluster: Cluster, dice: Stream) -> Drawn | None:
-    leader = cluster.leader()
-    if leader is None or len(cluster.nodes) < NODES_MIN:
+    leader = _reigning(cluster)
+    if leader is None:
         return None
     nodes = sorted(cluster.nodes)
     others = [node for node in nodes if node != leader.node_id]
     near = [leader.node_id, *dice.subset(others, dice.between(0, (len(nodes) - 1) // 2 - 1))]
     far = [node for node in nodes if node not in near]
-    lasts_us = _election_us(cluster) * dice.between(10, 50) // 10
-    fall_us = dice.pick((0, lasts_us // 50, lasts_us // 5))
+    lasts_us = _election_us(cluster) * dice.between(12, 30) // 10
+    fall_us = dice.pick((0, 0, lasts_us // 50, lasts_us // 5))
     return {
         "nodes": tuple(near),
         "links": tuple(links_between(near, far)),
@@ -101,17 +120,17 @@ def _fall(cluster: Cluster, fault: Fault) -> None:
 
 
 def _draw_sleeper(cluster: Cluster, dice: Stream) -> Drawn | None:
-    leader = cluster.leader()
-    if leader is None or leader.paused:
+    leader = _reigning(cluster)
+    if leader is None:
         return None
     return {
         "nodes": (leader.node_id,),
         "links": tuple(links_between([leader.node_id], sorted(cluster.nodes))),
-        "lasts_us": _election_us(cluster) * dice.between(5, 50) // 10,
+        "lasts_us": _election_us(cluster) * dice.between(5, 35) // 10,
         "data": {
             "captives": _captives(cluster, dice),
             "cut_off": dice.chance(750_000),
-            "replays": dice.pick((0, REPLAYS)),
+            "replays": dice.pick((0, REPLAYS, REPLAYS)),
         },
     }
 
@@ -120,20 +139,33 @@ def _sleep(cluster: Cluster, fault: Fault) -> None:
     node = cluster.nodes[NodeId(fault.nodes[0])]
     if not node.running or node.paused:
         return
-    network, dice = cluster.world.network, fault.stream()
+    network = cluster.world.network
     links = [(NodeId(source), NodeId(target)) for source, target in fault.links]
     if fault.data["cut_off"]:
         network.block(links)
         cluster.lasts_until(fault.until_us, network.unblock, links)
     _capture(cluster, fault.data["captives"], node.node_id, fault.until_us)
-    # What was said to the leader before it fell asleep arrives again while it sleeps, the last just before it wakes.
-    old = [frame for ends in links if ends[1] == node.node_id for frame in network.link(*ends).old]
-    lasts_us = fault.until_us - cluster.now_us
     node.pause()
-    for place in range(fault.data["replays"] if old else 0):
-        at_us = cluster.now_us + lasts_us * (place + 1) // (fault.data["replays"] + 1)
-        cluster.world.timeline.at(at_us, node.frame_arrived, *dice.pick(old))
+    _replay(cluster, fault, node)
     cluster.lasts_until(fault.until_us, node.resume)
+
+
+def _replay(cluster: Cluster, fault: Fault, node: Node) -> None:
+    """What was said to the leader before it fell asleep arrives again: the newest at once, the rest while it sleeps."""
+    network, dice, count = cluster.world.network, fault.stream(), fault.data["replays"]
+    heard = [
+        link.old
+        for link in (network.link(NodeId(a), NodeId(b)) for a, b in fault.links if b == node.node_id)
+        if link.old
+    ]
+    if not heard or not count:
+        return
+    for frames in heard:
+        node.frame_arrived(*frames[-1])
+    every_us = (fault.until_us - cluster.now_us) // (count + 1)
+    old = [frame for frames in heard for frame in frames]
+    for place in range(1, count + 1):
+        cluster.world.timeline.after(place * every_us, node.frame_arrived, *dice.pick(old))
 
 
 # -- leaders that fall soon after they were elected --------------------------------------------------------------
