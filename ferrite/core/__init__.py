@@ -18,7 +18,7 @@ from ferrite.core.membership import (
 )
 from ferrite.core.recovered import LostTail, Recovered, RecoveredLog, RecoveredState, ReplicaConfig
 from ferrite.core.replica import Replica
-from ferrite.core.status import PeerStatus, ReplicaStatus
+from ferrite.core.status import Glance, PeerStatus, ReplicaStatus
 from ferrite.core.values import (
     NO_CLUSTER,
     NO_INSTANCE,
@@ -57,6 +57,7 @@ __all__ = [
     "Entry",
     "EntryKind",
     "FrameError",
+    "Glance",
     "HardState",
     "Identity",
     "Index",

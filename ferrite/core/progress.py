@@ -59,6 +59,11 @@ class Progress:
     chunk_resend_us: int = 0
     """When a chunk without an answer is sent again; far away while the receiver installs."""
 
+    @property
+    def inflight_messages(self) -> int:
+        """Appends not yet acknowledged."""
+        return len(self.inflight)
+
     def to_probe(self) -> None:
         """Forget what is in flight and begin again at what is certain."""
         if self.state is REPLICATE:

@@ -6,7 +6,7 @@ point, so that no path can forget one. See `docs/contract.md` for what every eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ from ferrite.core.snapshots import (
     on_snapshot_saved,
     send_snapshots,
 )
-from ferrite.core.status import PeerStatus, ReplicaStatus
+from ferrite.core.status import Glance, PeerNumbers, PeerStatus, ReplicaStatus
 from ferrite.core.transfer import (
     advance_shutdown,
     advance_transfer,
@@ -146,6 +146,25 @@ class Replica:
         if self._status is None:
             self._status = _status(self._raft)
         return self._status
+
+    def glance(self) -> Glance:
+        """Return the few numbers that a look after every step needs."""
+        raft = self._raft
+        office = raft.office
+        return Glance(
+            node_id=raft.node_id,
+            role=raft.role.role,
+            term=raft.term,
+            commit_index=raft.commit_index,
+            applied_index=raft.applied_index,
+            last_log_index=raft.log.last_index,
+            membership=raft.membership,
+            membership_index=raft.membership_index,
+            peers=office.progress if office else _NO_PEERS,
+        )
+
+
+_NO_PEERS: Final[Mapping[NodeId, PeerNumbers]] = MappingProxyType({})
 
 
 def _check_config(config: ReplicaConfig) -> None:

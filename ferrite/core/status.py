@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from ferrite.core.membership import Membership
 from ferrite.core.values import Index, NodeId, Role, Term, value
@@ -18,6 +19,36 @@ class PeerStatus:
     inflight_messages: int
     inflight_bytes: int
     last_heard_us: int
+
+
+class PeerNumbers(Protocol):
+    """What a `Glance` shows of a peer: numbers that change with the next step."""
+
+    match_index: Index
+    next_index: Index
+
+    @property
+    def inflight_messages(self) -> int:
+        """Appends not yet acknowledged."""
+        ...
+
+
+@value
+class Glance:
+    """The few numbers of a `ReplicaStatus` that are worth a look after every single step, at a quarter of its cost.
+
+    `peers` are not copied: they are true until the next step.
+    """
+
+    node_id: NodeId
+    role: Role
+    term: Term
+    commit_index: Index
+    applied_index: Index
+    last_log_index: Index
+    membership: Membership
+    membership_index: Index
+    peers: Mapping[NodeId, PeerNumbers]
 
 
 @value

@@ -9,7 +9,10 @@ from ferrite.sim.dice import PPM
 
 
 class Clock:
-    """Local time as a straight line over simulated time, bent whenever the rate changes."""
+    """Local time as a straight line over simulated time, bent whenever the rate changes.
+
+    Both ways are asked at every step: at the right rate they multiply and divide nothing.
+    """
 
     __slots__ = ("_local_us", "_since_us", "rate_ppm")
 
@@ -20,11 +23,17 @@ class Clock:
 
     def read(self, now_us: int) -> int:
         """The clock's time at this simulated time, which never decreases."""
-        return self._local_us + (now_us - self._since_us) * self.rate_ppm // PPM
+        passed_us = now_us - self._since_us
+        if self.rate_ppm != PPM:
+            passed_us = passed_us * self.rate_ppm // PPM
+        return self._local_us + passed_us
 
     def when(self, local_us: int) -> int:
         """The first simulated time at which the clock shows this; in the past when it has shown it already."""
-        return self._since_us - (self._local_us - local_us) * PPM // self.rate_ppm
+        ago_us = self._local_us - local_us
+        if self.rate_ppm != PPM:
+            ago_us = ago_us * PPM // self.rate_ppm
+        return self._since_us - ago_us
 
     def set_rate(self, now_us: int, rate_ppm: int) -> None:
         """Run at this rate from now on; PPM is right."""

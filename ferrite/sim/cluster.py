@@ -19,7 +19,7 @@ from ferrite.sim.ending import finish_recording, first_row
 from ferrite.sim.faults.nemesis import Nemesis
 from ferrite.sim.faults.plan import FaultPlan
 from ferrite.sim.history import History
-from ferrite.sim.network import Network
+from ferrite.sim.network import Frame, Network
 from ferrite.sim.node import Node
 from ferrite.sim.options import Options
 from ferrite.sim.recording import Recording
@@ -150,7 +150,7 @@ class Cluster:
             self.clients.append(client)
             client.start()
 
-    def _deliver(self, source: NodeId, target: NodeId, frame: bytes, send_row: int) -> None:
+    def _deliver(self, source: NodeId, target: NodeId, frame: Frame, send_row: int) -> None:
         node = self.nodes.get(target)
         if node is not None:
             node.frame_arrived(frame, send_row)

@@ -60,8 +60,8 @@ class SimDisk:
         options = options or DiskOptions()
         plan = plan or FaultPlan(0, lambda: 0)
         self.counters: Counter[str] = Counter()
-        self.stalled_until_us = 0
-        """The device answers no sync before this time."""
+        self._stalls = 0
+        self._when_released: list[Callable[[], None]] = []
         self.syncs_fail = False
         """For stories: every sync fails."""
         self.is_full = False
@@ -91,6 +91,24 @@ class SimDisk:
     def process_killed(self) -> None:
         """The process is gone, the page cache stays: what was written is there, and still not durable."""
         self._lose_power_after = None
+
+    def stall(self) -> None:
+        """Answer no sync until released."""
+        self._stalls += 1
+
+    def release(self) -> None:
+        """Take one stall away; with the last, what waits goes on."""
+        self._stalls = max(0, self._stalls - 1)
+        if not self._stalls:
+            waiting, self._when_released = self._when_released, []
+            for go_on in waiting:
+                go_on()
+
+    def holds_up(self, go_on: Callable[[], None]) -> bool:
+        """Is the device stalled? Then `go_on` is called when it is no more."""
+        if self._stalls:
+            self._when_released.append(go_on)
+        return self._stalls > 0
 
     def take_tail(self, keep_bytes: dict[str, int]) -> None:
         """Zero synced bytes behind these sizes: amnesia beyond what any crash does."""

@@ -51,6 +51,32 @@ class Operation:
     row: int = 0
     """The row of its invocation in the recording."""
 
+    def __str__(self) -> str:
+        """One line for people."""
+        asked = f"{self.kind} {self.key.decode()}" if self.kind in READS else self.asked
+        when = f"from {self.invoke_us} to {self.complete_us} us, {self.attempts} attempts, floor revision {self.floor_revision}"
+        seen = ", ".join(
+            f"{e.key.decode()}={e.value.decode()} of revision {e.mod_revision}" for e in self.entries
+        )
+        end = (
+            f"{self.outcome} at revision {self.revision}"
+            if self.outcome == OK
+            else f"{self.outcome} {self.detail}"
+        )
+        return (
+            f"operation {self.number} of {self.client}: {asked} ({when}): {end}{' ' + seen if seen else ''}"
+        )
+
+    @property
+    def asked(self) -> str:
+        """What a write asked for, in words."""
+        return ", ".join(
+            f"put {change.key.decode()}={change.value.decode()}"
+            if isinstance(change, Put)
+            else f"delete {change.key.decode()}"
+            for change in self.changes
+        )
+
     @property
     def changes(self) -> tuple[Put | Delete, ...]:
         """The single changes that a write asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ferrite.core import Identity, Index, RecoveredLog, actions, events
@@ -90,11 +91,11 @@ class LogThread:
             self._fail(last, error)
             return
         disk = world.options.disk
-        at_us = world.timeline.now_us + disk.sync_min_us + self._sync.exponential(disk.sync_mean_us)
-        world.timeline.at(max(at_us, node.disk.stalled_until_us), self._end, last, rows)
+        delay_us = disk.sync_min_us + self._sync.exponential(disk.sync_mean_us)
+        world.timeline.after(delay_us, self._end, last, rows)
 
     def _end(self, write_seq: int, rows: list[int]) -> None:
-        if not self.alive:
+        if not self.alive or self._node.disk.holds_up(partial(self._end, write_seq, rows)):
             return
         world, node = self._world, self._node
         try:
@@ -117,9 +118,8 @@ class LogThread:
     def _upkeep(self) -> None:
         """What the real log thread does when it has nothing better to do: the durable mark, and the next segment's zeros."""
         dice = self._upkeep_dice
-        status = self._node.status()
-        if status is not None and dice.chance(200_000):
-            self._log.update_mark(status.commit_index)
+        if dice.chance(200_000) and self._node.replica is not None:
+            self._log.update_mark(self._node.replica.glance().commit_index)
         if dice.chance(500_000):
             self._log.prepare_spare()
 

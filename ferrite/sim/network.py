@@ -1,7 +1,7 @@
 """The network: every directed link delays, loses, duplicates, replays, reorders, holds back and damages frames of its own dice.
 
-A frame is bytes on their way to a node id. It survives the sender's crash, and reaches whichever incarnation runs at that id
-when it arrives.
+A frame is on its way to a node id: bytes, or what they would be decoded to. It survives the sender's crash, and reaches
+whichever incarnation runs at that id when it arrives.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import Final
 
-from ferrite.core import NodeId
+from ferrite.core import NodeId, encode_frame, messages
 from ferrite.sim.dice import Dice, Stream
 from ferrite.sim.faults.plan import FaultPlan
 from ferrite.sim.options import NetworkOptions
@@ -22,7 +22,25 @@ REPLAY_FRAMES_MAX: Final = 32
 """Old frames kept per link for replay: enough to reach back over several terms."""
 FLIPPED_BITS_MAX: Final = 32
 
-Deliver = Callable[[NodeId, NodeId, bytes, int], None]
+
+class Letter:
+    """A frame before it is bytes: header and messages, which nobody changes."""
+
+    __slots__ = ("_frame", "batch", "header")
+
+    def __init__(self, header: messages.Header, batch: list[messages.Message]) -> None:
+        self.header = header
+        self.batch = batch
+        self._frame = b""
+
+    def encode(self) -> bytes:
+        """Return the frame's bytes."""
+        self._frame = self._frame or encode_frame(self.header, self.batch)
+        return self._frame
+
+
+Frame = bytes | Letter
+Deliver = Callable[[NodeId, NodeId, Frame, int], None]
 Ends = tuple[NodeId, NodeId]
 
 
@@ -40,6 +58,7 @@ class Link:
         "loss",
         "old",
         "replay",
+        "sent",
         "slow",
         "under_way",
     )
@@ -51,11 +70,12 @@ class Link:
         self.flip = plan.site("flip", options.flip_ppm, *ends)
         self.duplicate = plan.site("duplicate", options.duplicate_ppm, *ends)
         self.replay = plan.site("replay", options.replay_ppm, *ends)
-        self.old: deque[tuple[bytes, int]] = deque(maxlen=REPLAY_FRAMES_MAX)
+        self.old: deque[tuple[Frame, int]] = deque(maxlen=REPLAY_FRAMES_MAX)
+        self.sent = 0
         self.extra_us = 0
         self.blocks = 0
         self.holds = 0
-        self.held: list[tuple[bytes, int]] = []
+        self.held: list[tuple[Frame, int]] = []
         self.under_way: list[int] = []
         """Tickets of the frames under way, when the link has a capacity."""
 
@@ -89,34 +109,40 @@ class Network:
             found = self._links[source, target] = Link((source, target), self.options, self._plan, self._dice)
         return found
 
-    def send(self, source: NodeId, target: NodeId, frame: bytes, send_row: int = 0) -> None:
+    def send(self, source: NodeId, target: NodeId, frame: Frame, send_row: int = 0) -> None:
         """Put a frame on its way, or lose it."""
-        link = self.link(source, target)
+        options = self.options
+        link = self._links.get((source, target)) or self.link(source, target)
         self.counters["sent"] += 1
+        link.sent += 1
+        if link.sent % options.codec_every == 0:
+            frame = bytes_of(frame)
         self._transmit(source, target, link, frame, send_row)
-        if link.duplicate.strikes():
+        if options.duplicate_ppm and link.duplicate.strikes():
             self.counters["duplicated"] += 1
             self._transmit(source, target, link, frame, send_row)
-        if self.options.replay_ppm:
+        if options.replay_ppm:
             if link.old and (fault := link.replay.strikes()):
                 self.counters["replayed"] += 1
-                self._transmit(source, target, link, *fault.stream().pick(link.old))
+                old, old_row = fault.stream().pick(link.old)
+                self._transmit(source, target, link, bytes_of(old), old_row)
             link.old.append((frame, send_row))
 
-    def _transmit(self, source: NodeId, target: NodeId, link: Link, frame: bytes, send_row: int) -> None:
+    def _transmit(self, source: NodeId, target: NodeId, link: Link, frame: Frame, send_row: int) -> None:
         options = self.options
         delay_us = options.delay_min_us + link.delay.exponential(options.delay_mean_us) + link.extra_us
         if link.blocks:
             self._lost(send_row, "partition")
             return
-        if link.loss.strikes():
+        # Most runs are without most kinds of faults: a site that never strikes is not even asked.
+        if options.loss_ppm and link.loss.strikes():
             self._lost(send_row, "loss")
             return
-        if fault := link.slow.strikes():
+        if options.slow_ppm and (fault := link.slow.strikes()):
             delay_us += fault.stream().exponential(options.slow_mean_us)
-        if fault := link.flip.strikes():
+        if options.flip_ppm and (fault := link.flip.strikes()):
             self.counters["damaged"] += 1
-            frame = damaged(frame, fault.stream())
+            frame = damaged(bytes_of(frame), fault.stream())
         ticket = 0
         if options.queue_frames_max and not self._plan.over:
             ticket = self._queue(link, send_row)
@@ -132,7 +158,7 @@ class Network:
         return self._tickets
 
     def _arrive(
-        self, source: NodeId, target: NodeId, link: Link, frame: bytes, send_row: int, ticket: int
+        self, source: NodeId, target: NodeId, link: Link, frame: Frame, send_row: int, ticket: int
     ) -> None:
         if ticket:
             if ticket not in link.under_way:
@@ -188,6 +214,11 @@ class Network:
             link.holds = min(link.holds, 1)
             if link.holds:
                 self.release(ends)
+
+
+def bytes_of(frame: Frame) -> bytes:
+    """Return the frame as it travels over a real network."""
+    return frame if isinstance(frame, bytes) else frame.encode()
 
 
 def damaged(frame: bytes, dice: Stream) -> bytes:

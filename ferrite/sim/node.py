@@ -26,7 +26,6 @@ from ferrite.core import (
     StopCode,
     actions,
     decode_frame,
-    encode_frame,
     events,
     messages,
 )
@@ -37,6 +36,7 @@ from ferrite.sim.clock import Clock
 from ferrite.sim.dice import PPM
 from ferrite.sim.disk import PowerLost, SimDisk
 from ferrite.sim.log_thread import LogThread
+from ferrite.sim.network import Frame, Letter
 from ferrite.sim.reconfigure import reconfigured
 from ferrite.sim.state_thread import StateThread
 from ferrite.sim.store import SimStore
@@ -159,7 +159,7 @@ class Node:
         term = recovered_log.hard_state.term
         world.row("boot", node=self.node_id, boot=self.boot, last=last, applied=applied, term=term)
         self.replica = self._guarded(lambda: world.replica_class(self._config(), recovered, self.local_us))
-        world.invariants.stepped(self.seen_as, self.replica.status(), [])
+        world.invariants.stepped(self.seen_as, self.replica.glance(), [])
         self._arm()
 
     def _config(self) -> ReplicaConfig:
@@ -218,7 +218,6 @@ class Node:
     def recover_from_faults(self) -> None:
         """Whatever a fault did to this node ends: it runs, as far as it can."""
         self.disk.lose_power_after(None)
-        self.disk.stalled_until_us = 0
         self.doom = None
         self.event_cost_us = 0
         self.clock.set_rate(self._world.timeline.now_us, PPM)
@@ -331,29 +330,34 @@ class Node:
         if self.running and boot == self.boot:
             self.report(events.PeerUnreachable(peer=peer))
 
-    def frame_arrived(self, frame: bytes, send_row: int = 0) -> None:
-        """Decode a frame and queue its messages; a damaged one is dropped and counted."""
+    def frame_arrived(self, frame: Frame, send_row: int = 0) -> None:
+        """Queue a frame's messages; bytes are decoded first, and damaged ones are dropped and counted."""
         world = self._world
         if self.replica is None:
             if world.recording is not None:
                 world.row("lost", send=send_row, why="down")
             return
-        try:
-            header, batch = decode_frame(frame)
-        except FrameError:
-            world.counters["frames_damaged"] += 1
-            world.row("arrive", send=send_row, node=self.node_id, damaged=True)
-            return
+        if isinstance(frame, Letter):
+            header, batch = frame.header, frame.batch
+        else:
+            world.note(self.node_id, "frame", zlib.crc32(frame))
+            try:
+                header, batch = decode_frame(frame)
+            except FrameError:
+                world.counters["frames_damaged"] += 1
+                world.row("arrive", send=send_row, node=self.node_id, damaged=True)
+                return
         row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
         for message in batch:
             self.report(events.MessageReceived(header=header, message=message), row)
 
     def report(self, event: events.Event, cause: int = 0) -> None:
         """Queue a fact for the replica. `cause` is the row that brought it about."""
-        self._inbox.append(event)
+        inbox = self._inbox
+        inbox.append(event)
         if self._world.recording is not None:
             self._causes.append(cause)
-        if len(self._inbox) == 1 and not self.paused:
+        if len(inbox) == 1 and not self.paused:
             self._wake_soon()
 
     def _wake_soon(self) -> None:
@@ -362,10 +366,11 @@ class Node:
     def _arm(self) -> None:
         """Wake at the replica's deadline, unless a wake is due before."""
         assert self.replica is not None, "only a running node waits for a deadline"
-        at_us = max(self._world.timeline.now_us, self.clock.when(self.replica.deadline_us))
+        timeline = self._world.timeline
+        at_us = max(timeline.now_us, self.clock.when(self.replica.deadline_us))
         if self._wake_at_us < 0 or at_us < self._wake_at_us:
             self._wake_at_us = at_us
-            self._world.timeline.at(at_us, self._timer, self.boot, at_us)
+            timeline.at(at_us, self._timer, self.boot, at_us)
 
     def _timer(self, boot: int, at_us: int) -> None:
         if boot != self.boot or self.replica is None or at_us != self._wake_at_us:
@@ -389,9 +394,10 @@ class Node:
         replica, inbox = self.replica, self._inbox
         if boot != self.boot or replica is None or self.paused:
             return
-        now_us = self._world.timeline.now_us
+        timeline = self._world.timeline
+        now_us = timeline.now_us
         if now_us < self._busy_until_us:
-            self._world.timeline.at(self._busy_until_us, self._wake, boot)
+            timeline.at(self._busy_until_us, self._wake, boot)
             return
         if not inbox and self.clock.read(now_us) < replica.deadline_us:
             self._arm()
@@ -401,9 +407,10 @@ class Node:
         if size > 1:
             most = self._world.options.batch_events_max
             size = min(size, 1 if self._dice.chance(300_000) else self._dice.between(1, most))
-        batch = [inbox.popleft() for _ in range(size)]
+        batch = [inbox.popleft()] if size == 1 else [inbox.popleft() for _ in range(size)]
         self.events_told += size
-        self._busy_until_us = now_us + self.event_cost_us * (1 + size)
+        if self.event_cost_us:
+            self._busy_until_us = now_us + self.event_cost_us * (1 + size)
         self._step(replica, batch)
         if self.replica is replica:
             if inbox:
@@ -422,11 +429,11 @@ class Node:
             [summary(event) for event in batch],
             [summary(action) for action in ordered],
         )
-        status = replica.status()
         if world.recording is not None:
-            self._record_step(batch, ordered, status)
-        world.invariants.stepped(self.seen_as, status, ordered)
-        self._perform_all(replica, ordered)
+            self._record_step(batch, ordered, replica.status())
+        world.invariants.stepped(self.seen_as, replica.glance(), ordered)
+        if ordered:
+            self._perform_all(replica, ordered)
         if self.replica is replica:
             self._deep_check()
 
@@ -466,7 +473,7 @@ class Node:
     def _deep_check(self) -> None:
         every = self._world.options.deep_check_every
         self._steps_since_deep += 1
-        if every and self._steps_since_deep >= every:
+        if self._steps_since_deep >= every > 0:
             self._steps_since_deep = 0
             self.deep_check()
 
@@ -480,6 +487,8 @@ class Node:
         assert log is not None, "a running node has its threads"
         assert state is not None, "the same"
         match action:
+            case actions.Send(to=to, message=message):
+                self.send(to, message)
             case actions.Persist() | actions.LoadEntries() | actions.DiscardLog():
                 log.order(action)
             case actions.Apply():
@@ -500,8 +509,6 @@ class Node:
                     waiting = self._answered(request)
                     assert waiting.query is not None, f"request {request} is no read"
                     waiting.callback(Replied(result=state.serve(waiting.query, read_index)))
-            case actions.Send(to=to, message=message):
-                self.send(to, message)
             case actions.Reply(request=request, result=result):
                 self._answered(request).callback(Replied(result=result))
             case actions.Refuse(request=request, code=code, detail=detail, leader=leader):
@@ -529,7 +536,11 @@ class Node:
     def send(self, to: NodeId, message: messages.Message) -> None:
         """Queue a message for the frame of this step; now and then the frame leaves at once."""
         self._world.invariants.sending(self.seen_as, to, message)
-        self._outbox.setdefault(to, []).append(message)
+        batch = self._outbox.get(to)
+        if batch is None:
+            self._outbox[to] = [message]
+        else:
+            batch.append(message)
         if self._dice.chance(100_000):
             self._flush_frames(self.boot)
 
@@ -544,8 +555,7 @@ class Node:
             return
         world = self._world
         for to, batch in self._outbox.items():
-            frame = encode_frame(replica.header_for(to), batch)
-            world.trace.note(world.timeline.now_us, self.node_id, "frame", to, zlib.crc32(frame))
+            frame = Letter(replica.header_for(to), batch)
             row = 0
             if world.recording is not None:
                 texts = [text_of(message) for message in batch]
@@ -555,7 +565,7 @@ class Node:
                     target=to,
                     cause=self.step_row,
                     messages=texts,
-                    bytes=len(frame),
+                    bytes=len(frame.encode()),
                 )
             world.network.send(self.node_id, to, frame, row)
         self._outbox.clear()

@@ -34,6 +34,11 @@ class NetworkOptions:
     """1 to 32 bits of a frame are flipped, or its end is cut off; the CRC must notice."""
     queue_frames_max: int = 0
     """Frames under way on a link above which any one of them is dropped; 0: no bound."""
+    codec_every: int = 8
+    """Every so many-th frame of a link travels as the bytes that the codec makes of it, and so does every frame that is damaged
+    or replayed. The others are handed over as the immutable messages they are: to encode and decode all of them is a third of
+    the cost of a run. 1: all are bytes.
+    """
     unreachable_ppm: int = 500_000
     """A crash is reported to each other node as `PeerUnreachable`."""
 
@@ -191,6 +196,8 @@ def _out_of_range(options: Options) -> list[str]:
         )
     if not 1 <= options.seconds <= SECONDS_MAX:
         wrong.append(f"seconds is {options.seconds}; expected 1 to {SECONDS_MAX}")
+    if options.network.codec_every < 1:
+        wrong.append(f"codec_every is {options.network.codec_every}; expected 1 (every frame) or more")
     return wrong
 
 

@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
+from zlib import crc32
 
-from ferrite.core import ReplicaStatus, actions, events, messages
+from ferrite.core import Entry, HardState, ReplicaStatus, actions, events, messages
 
 Summary = tuple[object, ...]
 
 
 def summary(thing: events.Event | actions.Action) -> Summary:
-    """Return the name and the telling numbers; the content of messages is in the CRC of their frames."""
-    name = type(thing).__name__
-    match thing:
-        case events.MessageReceived(header=header, message=message):
-            return (type(message).__name__, header.source, message.term)
-        case events.Persisted(write_seq=number) | events.PersistFailed(write_seq=number):
-            return (name, number)
-        case events.Applied(applied_index=index) | events.StateFlushed(applied_index=index):
-            return (name, index)
-        case actions.Persist(
-            write_seq=number, first_index=first, entries=entries, truncate=truncate, base=base
-        ):
-            return (name, number, first, len(entries), truncate, base)
-        case actions.Apply(first_index=first, entries=entries):
-            return (name, first, len(entries))
-        case actions.ServeRead(requests=requests, read_index=index):
-            return (name, requests, index)
-        case actions.Send(to=to, message=message):
-            return (name, to, type(message).__name__, message.term)
-        case actions.Refuse(request=request, code=code):
-            return (name, request, code.value)
-        case actions.Reply(request=request) | actions.Abandon(request=request):
-            return (name, request)
-        case actions.Announce(role=role, term=term, leader=leader):
-            return (name, role.value, term, leader)
-        case _:
-            return (name,)
+    """Return the name and the telling numbers. Of entries it is the last one's CRC; all else is in the CRC of those frames that
+    travel as bytes.
+    """
+    kind = type(thing)
+    tell = _TELL.get(kind)
+    return (kind.__name__, *tell(thing)) if tell else (kind.__name__,)
+
+
+def _received(event: events.MessageReceived) -> Summary:
+    return event.header.source, *_message(event.message)
+
+
+def _sent(action: actions.Send) -> Summary:
+    return action.to, *_message(action.message)
+
+
+def _entries(entries: Sequence[Entry]) -> Summary:
+    return len(entries), crc32(entries[-1].payload) if entries else 0
+
+
+def _message(message: messages.Message) -> Summary:
+    kind = type(message)
+    tell = _TELL_MESSAGE.get(kind)
+    return (kind.__name__, tell(message)) if tell else (kind.__name__, message.term)
+
+
+_TELL_MESSAGE: Final[dict[type[Any], Callable[[Any], Any]]] = {
+    messages.Heartbeat: attrgetter("term", "leader_commit", "round"),
+    messages.HeartbeatResponse: attrgetter("term", "round", "last_log_index"),
+    messages.AppendEntries: lambda it: (it.term, it.prev_log_index, len(it.entries), it.leader_commit),
+    messages.AppendEntriesResponse: attrgetter("term", "success", "match_index", "conflict_index"),
+    messages.ReadIndexResponse: attrgetter("term", "context", "read_index", "ready"),
+}
+"""What a message says beyond its term, for those that make up nearly all of the traffic."""
+
+_TELL: Final[dict[type[Any], Callable[[Any], Summary]]] = {
+    events.MessageReceived: _received,
+    events.Persisted: lambda it: (it.write_seq,),
+    events.PersistFailed: lambda it: (it.write_seq,),
+    events.Applied: lambda it: (it.applied_index,),
+    events.StateFlushed: lambda it: (it.applied_index,),
+    actions.Persist: lambda it: (it.write_seq, it.first_index, *_entries(it.entries), it.truncate, it.base),
+    actions.Apply: lambda it: (it.first_index, len(it.entries)),
+    actions.ServeRead: attrgetter("requests", "read_index"),
+    actions.Send: _sent,
+    actions.Refuse: lambda it: (it.request, it.code.value),
+    actions.Reply: lambda it: (it.request,),
+    actions.Abandon: lambda it: (it.request,),
+    actions.Announce: lambda it: (it.role.value, it.term, it.leader),
+}
 
 
 _LONG = {"header", "command", "data", "outcomes", "membership", "result", "state", "cluster_id"}
@@ -65,6 +91,8 @@ def _fields_text(thing: Any) -> str:
             parts.append(f"{name}={len(what)}")
         elif isinstance(what, Enum):
             parts.append(f"{name}={what.name}")
+        elif isinstance(what, HardState):
+            parts.append(f"term={what.term} voted_for={what.voted_for}")
         elif isinstance(what, bytes):
             parts.append(f"{name}={what.hex()[:8]}")
         elif what not in (None, False, ""):

@@ -112,6 +112,7 @@ def _network(dice: Stream, pace: int) -> NetworkOptions:
         flip_ppm=_some(dice, 5_000, 50_000),
         queue_frames_max=_seldom(dice, 2, 10),
         unreachable_ppm=dice.pick((0, 300_000, 1_000_000)),
+        codec_every=dice.pick((1, 8)),
     )
 
 

@@ -3,7 +3,7 @@ from ferrite.core.values import Term
 from ferrite.sim.dice import Dice
 from ferrite.sim.faults.links import draw_shape
 from ferrite.sim.faults.plan import FaultPlan
-from ferrite.sim.network import Deliver, Network, damaged, links_between
+from ferrite.sim.network import Deliver, Network, bytes_of, damaged, links_between
 from ferrite.sim.options import NetworkOptions
 from ferrite.sim.timeline import Timeline
 
@@ -20,7 +20,7 @@ def arrivals(
 ) -> list[tuple[int, bytes]]:
     timeline, seen = Timeline(), list[tuple[int, bytes]]()
     network = network_of(
-        timeline, seed, options, lambda _a, _b, frame, _row: seen.append((timeline.now_us, frame))
+        timeline, seed, options, lambda _a, _b, frame, _row: seen.append((timeline.now_us, bytes_of(frame)))
     )
     for number in range(count):
         network.send(A, B, b"%d" % number)
@@ -51,7 +51,9 @@ def test_frames_are_lost_duplicated_and_replayed_as_often_as_asked() -> None:
 
 def test_a_blocked_link_loses_also_what_is_under_way_and_blocks_are_counted() -> None:
     timeline, seen = Timeline(), list[bytes]()
-    network = network_of(timeline, 1, NetworkOptions(), lambda _a, _b, frame, _row: seen.append(frame))
+    network = network_of(
+        timeline, 1, NetworkOptions(), lambda _a, _b, frame, _row: seen.append(bytes_of(frame))
+    )
     network.send(A, B, b"under way")
     network.block(links_between([A], [B]))
     network.block([(A, B)])
@@ -66,7 +68,10 @@ def test_a_blocked_link_loses_also_what_is_under_way_and_blocks_are_counted() ->
 def test_a_held_link_keeps_everything_and_lets_it_go_in_one_burst() -> None:
     timeline, seen = Timeline(), list[tuple[int, bytes]]()
     network = network_of(
-        timeline, 1, NetworkOptions(), lambda _a, _b, frame, _row: seen.append((timeline.now_us, frame))
+        timeline,
+        1,
+        NetworkOptions(),
+        lambda _a, _b, frame, _row: seen.append((timeline.now_us, bytes_of(frame))),
     )
     network.hold((A, B))
     for number in range(3):

@@ -4,13 +4,13 @@ each check.
 
 from __future__ import annotations
 
-from ferrite.core import PAYLOAD_HEADER_BYTES, EntryKind, NodeId, ReplicaStatus, Role, actions, payload_kind
+from ferrite.core import PAYLOAD_HEADER_BYTES, EntryKind, NodeId, actions, payload_kind
 from ferrite.core.kv import CommandInvalid, decode_command
 from ferrite.sim.checks.ghost import is_quorum
-from ferrite.sim.checks.shared import Checks, Seen
+from ferrite.sim.checks.shared import LEADER, Checks, Seen, View
 
 
-def became_leader(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatus) -> None:
+def became_leader(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:
     """A node began to lead a term."""
     ghost = checks.ghost
     seen.match = {}
@@ -25,7 +25,7 @@ def became_leader(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatu
     if status.membership.joint:
         checks.marks.hit("joint_election")
     if any(
-        other.status is not None and other.status.role is Role.LEADER
+        other.status is not None and other.status.role is LEADER
         for at, other in checks.seen.items()
         if at != node
     ):
@@ -49,9 +49,7 @@ def became_leader(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatu
         )
 
 
-def commit_advanced(
-    checks: Checks, node: NodeId, before: ReplicaStatus | None, status: ReplicaStatus
-) -> None:
+def commit_advanced(checks: Checks, node: NodeId, before: View | None, status: View) -> None:
     """The commit index of a node is not what it was."""
     ghost = checks.ghost
     log = ghost.disk(node).log
@@ -80,9 +78,7 @@ def commit_advanced(
         )
 
 
-def _newly_committed(
-    checks: Checks, node: NodeId, before: ReplicaStatus | None, status: ReplicaStatus
-) -> None:
+def _newly_committed(checks: Checks, node: NodeId, before: View | None, status: View) -> None:
     ghost = checks.ghost
     log = ghost.disk(node).log
     commit = status.commit_index
@@ -90,8 +86,8 @@ def _newly_committed(
     assert chain is not None, "commit is inside the log"
     # S9 NeverCommitEntryPrevTerms: only a leader commits by counting, and only entries of its own term.
     # (It may step down in the same step: a leader that removed itchecks.)
-    leads = status.role is Role.LEADER or (
-        before is not None and before.role is Role.LEADER and before.term == status.term
+    leads = status.role is LEADER or (
+        before is not None and before.role is LEADER and before.term == status.term
     )
     if not leads or log.term_at(commit) != status.term:
         checks.fail(
@@ -113,7 +109,7 @@ def _newly_committed(
         # S4: the same for leaders of later terms that were elected before this commit.
         if (
             later is not None
-            and later.role is Role.LEADER
+            and later.role is LEADER
             and later.term > status.term
             and ghost.disk(other).log.base_index < commit
             and ghost.disk(other).log.chain_at(commit) != chain
@@ -125,9 +121,7 @@ def _newly_committed(
             )
 
 
-def _is_durable_on_quorum(
-    checks: Checks, before: ReplicaStatus | None, status: ReplicaStatus, chain: bytes
-) -> bool:
+def _is_durable_on_quorum(checks: Checks, before: View | None, status: View, chain: bytes) -> bool:
     commit = status.commit_index
     holders = _holders(checks, commit, chain)
     if (
@@ -151,7 +145,7 @@ def _holders(checks: Checks, index: int, chain: bytes) -> set[NodeId]:
     return {other for other in checks.ghost.disks if checks.ghost.holds_durably(other, index, chain)}
 
 
-def _extend_committed(checks: Checks, node: NodeId, status: ReplicaStatus) -> None:
+def _extend_committed(checks: Checks, node: NodeId, status: View) -> None:
     ghost = checks.ghost
     log = ghost.disk(node).log
     first = ghost.commit_index + 1
@@ -195,9 +189,7 @@ def _once(checks: Checks, index: int, term: int, payload: bytes) -> None:
         )
 
 
-def ordered_apply(
-    checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatus, order: actions.Apply
-) -> None:
+def ordered_apply(checks: Checks, node: NodeId, seen: Seen, status: View, order: actions.Apply) -> None:
     """A node applies entries."""
     ghost = checks.ghost
     last = order.first_index + len(order.entries) - 1
@@ -235,7 +227,7 @@ def ordered_apply(
             )
 
 
-def _numbers(status: ReplicaStatus) -> str:
+def _numbers(status: View) -> str:
     return (
         f"{status.role.value} term {status.term}, applied {status.applied_index}, commit {status.commit_index}, "
         f"last {status.last_log_index}"

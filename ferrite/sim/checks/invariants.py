@@ -13,8 +13,6 @@ from ferrite.core import (
     NodeId,
     Recovered,
     ReplicaConfig,
-    ReplicaStatus,
-    Role,
     SnapshotMeta,
     actions,
     messages,
@@ -25,7 +23,7 @@ from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persis
 from ferrite.sim.checks.recovery import recovered_problem
 from ferrite.sim.checks.role import membership_in_force, monotonic, progress_of_peers
 from ferrite.sim.checks.send import sending
-from ferrite.sim.checks.shared import Checks, Seen
+from ferrite.sim.checks.shared import LEADER, Checks, Seen, View
 
 
 class Invariants:
@@ -69,32 +67,32 @@ class Invariants:
                 f"committed is {self.checks.ghost.commit_index}",
             )
 
-    def stepped(self, node: NodeId, status: ReplicaStatus, ordered: Sequence[actions.Action]) -> None:
+    def stepped(self, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
         """Check the step that turned the status before into this one and ordered these actions."""
         self.steps += 1
-        seen = self.checks.seen[node]
+        checks = self.checks
+        seen = checks.seen[node]
         before = seen.status
         for action in ordered:
             if type(action) is actions.Persist:
-                ordered_persist(self.checks, node, action, before, status)
+                ordered_persist(checks, node, action, before, status)
             elif type(action) is actions.LoadEntries:
-                ordered_load(self.checks, node, action)
-        if status.role is Role.LEADER and (
-            before is None or before.role is not Role.LEADER or before.term != status.term
-        ):
-            became_leader(self.checks, node, seen, status)
+                ordered_load(checks, node, action)
+        leads = status.role is LEADER
+        if leads and (before is None or before.role is not LEADER or before.term != status.term):
+            became_leader(checks, node, seen, status)
         if before is not None:
-            monotonic(self.checks, node, before, status)
+            monotonic(checks, node, before, status)
         if before is None or status.commit_index != before.commit_index:
-            commit_advanced(self.checks, node, before, status)
-        membership_in_force(self.checks, node, seen, status)
-        if status.role is Role.LEADER:
-            progress_of_peers(self.checks, node, seen, status)
+            commit_advanced(checks, node, before, status)
+        membership_in_force(checks, node, seen, status)
+        if leads:
+            progress_of_peers(checks, node, seen, status)
         for action in ordered:
             if type(action) is actions.Apply:
-                ordered_apply(self.checks, node, seen, status, action)
+                ordered_apply(checks, node, seen, status, action)
             elif type(action) is actions.DiscardLog:
-                ordered_discard(self.checks, node, action)
+                ordered_discard(checks, node, action)
         seen.status = status
 
     def performed(self, node: NodeId, write_seq: int) -> None:

@@ -10,21 +10,19 @@ from ferrite.core import (
     Index,
     Membership,
     NodeId,
-    ReplicaStatus,
-    Role,
     actions,
     payload_kind,
 )
 from ferrite.sim.checks.ghost import GhostDisk, Ordered, apply_to, is_quorum, next_chain
-from ferrite.sim.checks.shared import Checks
+from ferrite.sim.checks.shared import LEADER, Checks, View
 
 
 def ordered_persist(
     checks: Checks,
     node: NodeId,
     persist: actions.Persist,
-    before: ReplicaStatus | None,
-    status: ReplicaStatus,
+    before: View | None,
+    status: View,
 ) -> None:
     """A node orders a write of its log."""
     disk = checks.ghost.disk(node)
@@ -39,7 +37,7 @@ def ordered_persist(
     if persist.hard_state is not None:
         _hard_state(checks, node, disk.ordered_hard_state, persist.hard_state)
         disk.ordered_hard_state = persist.hard_state
-    was_leader = before is not None and before.role is Role.LEADER and before.term == status.term
+    was_leader = before is not None and before.role is LEADER and before.term == status.term
     # S2 Leader Append-Only: a leader never overwrites or deletes entries of its log.
     if was_leader and (persist.truncate or persist.base is not None):
         checks.fail(
@@ -62,7 +60,7 @@ def ordered_persist(
         )
     chains = _append(checks, node, disk, persist, base_chain)
     apply_to(log, persist, chains, base_chain)
-    if was_leader or status.role is Role.LEADER:
+    if was_leader or status.role is LEADER:
         _leader_memberships(checks, node, status, persist)
     disk.waiting.append(Ordered(persist, chains, base_chain))
 
@@ -166,9 +164,7 @@ def _append(
     return chains
 
 
-def _leader_memberships(
-    checks: Checks, node: NodeId, status: ReplicaStatus, persist: actions.Persist
-) -> None:
+def _leader_memberships(checks: Checks, node: NodeId, status: View, persist: actions.Persist) -> None:
     for place, entry in enumerate(persist.entries):
         if payload_kind(entry.payload) != EntryKind.MEMBERSHIP or entry.term != status.term:
             continue

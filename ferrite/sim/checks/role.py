@@ -4,47 +4,51 @@ check.
 
 from __future__ import annotations
 
-from ferrite.core import NodeId, ReplicaStatus, Role
-from ferrite.sim.checks.shared import Checks, Seen
+from ferrite.core import NodeId
+from ferrite.sim.checks.shared import CANDIDATE, FOLLOWER, LEADER, Checks, Seen, View
 
 
-def monotonic(checks: Checks, node: NodeId, before: ReplicaStatus, after: ReplicaStatus) -> None:
+def monotonic(checks: Checks, node: NodeId, before: View, after: View) -> None:
     """Compare what a replica says of itself before and after a step."""
-    facts = f"node {node}: {_numbers(before)} then {_numbers(after)}"
     # S6: the term never decreases in memory either.
     if after.term < before.term:
-        checks.fail("S6", "The term never decreases.", facts)
+        checks.fail("S6", "The term never decreases.", _change(node, before, after))
     # S8 MonotonicCommit: the commit index never decreases within an incarnation.
     if after.commit_index < before.commit_index:
-        checks.fail("S8", "The commit index never decreases.", facts)
+        checks.fail("S8", "The commit index never decreases.", _change(node, before, after))
     # S8: the applied index never decreases either.
     if after.applied_index < before.applied_index:
-        checks.fail("S8", "The applied index never decreases.", facts)
-    if (
-        before.role is Role.LEADER
-        and after.role is Role.FOLLOWER
-        and before.node_id not in after.membership.voters
-    ):
-        checks.marks.hit("leader_removed")
+        checks.fail("S8", "The applied index never decreases.", _change(node, before, after))
     if before.membership is not after.membership and set(after.membership.voters) & set(
         before.membership.learners
     ):
         checks.marks.hit("learner_promoted")
+    if before.role is LEADER:
+        _after_leading(checks, node, before, after)
+
+
+def _after_leading(checks: Checks, node: NodeId, before: View, after: View) -> None:
+    if after.role is FOLLOWER and before.node_id not in after.membership.voters:
+        checks.marks.hit("leader_removed")
     # S23: nobody leads two terms without losing leadership in between (an election needs the disk).
-    if before.role is Role.LEADER and after.role is Role.LEADER and before.term != after.term:
+    if after.role is LEADER and before.term != after.term:
+        facts = _change(node, before, after)
         checks.fail("S23", "A leader of one term becomes a follower before it leads another.", facts)
     # S23: within a term a leader turns into nothing but a follower.
-    if before.role is Role.LEADER and before.term == after.term and after.role is Role.CANDIDATE:
+    if before.term == after.term and after.role is CANDIDATE:
+        facts = _change(node, before, after)
         checks.fail("S23", "A leader does not become a candidate of its own term.", facts)
 
 
-def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatus) -> None:
+def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:
     """The membership a replica acts on."""
     disk = checks.ghost.disk(node)
     log = disk.log
     top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
     if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
         return
+    if status.applied_index > max(log.last_index, disk.installed_index):
+        return  # A state ahead of a log that lost its tail: the replica's first order must be to stop (contract 9).
     index, expected = checks.ghost.membership_of(disk)
     # S14: the latest membership in the log is in force, committed or not, and goes when its entry is truncated (thesis 4.1).
     if status.membership != expected:
@@ -57,11 +61,12 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: Replic
     seen.membership_index = top
 
 
-def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: ReplicaStatus) -> None:
+def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:
     """A leader's view of its peers."""
     if not seen.match.keys() <= status.peers.keys():
         # A member that left and came back begins anew.
         seen.match = {peer: match for peer, match in seen.match.items() if peer in status.peers}
+    inflight_max = checks.config.inflight_messages_max
     for peer, progress in status.peers.items():
         known = seen.match.get(peer, 0)
         # S13: always match < next.
@@ -72,11 +77,11 @@ def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: ReplicaS
                 f"leader {node}, peer {peer}: {progress.match_index} and {progress.next_index}",
             )
         # S24: what is in flight to a peer is bounded.
-        if progress.inflight_messages > checks.config.inflight_messages_max:
+        if progress.inflight_messages > inflight_max:
             checks.fail(
                 "S24",
                 "Messages in flight to a peer are bounded.",
-                f"leader {node}, peer {peer}: {progress.inflight_messages} of {checks.config.inflight_messages_max}",
+                f"leader {node}, peer {peer}: {progress.inflight_messages} of {inflight_max}",
             )
         if progress.match_index == known:
             continue
@@ -93,7 +98,7 @@ def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: ReplicaS
         _match_is_true(checks, node, status, peer, progress.match_index)
 
 
-def _match_is_true(checks: Checks, node: NodeId, status: ReplicaStatus, peer: NodeId, match: int) -> None:
+def _match_is_true(checks: Checks, node: NodeId, status: View, peer: NodeId, match: int) -> None:
     disk = checks.ghost.disk(peer)
     if disk.hard_state.term > status.term:
         return  # The peer may have truncated for a later leader since it answered.
@@ -108,7 +113,11 @@ def _match_is_true(checks: Checks, node: NodeId, status: ReplicaStatus, peer: No
         )
 
 
-def _numbers(status: ReplicaStatus) -> str:
+def _change(node: NodeId, before: View, after: View) -> str:
+    return f"node {node}: {_numbers(before)} then {_numbers(after)}"
+
+
+def _numbers(status: View) -> str:
     return (
         f"{status.role.value} term {status.term}, applied {status.applied_index}, commit {status.commit_index}, "
         f"last {status.last_log_index}"

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ferrite.core import NodeId, messages
 from ferrite.sim.checks.shared import Checks
+
+_PROMISES: Final = frozenset(
+    {
+        messages.RequestVote,
+        messages.RequestVoteResponse,
+        messages.AppendEntriesResponse,
+        messages.InstallSnapshotResponse,
+    }
+)
+"""Messages that promise more than their term."""
 
 
 def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message) -> None:
@@ -11,6 +23,8 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
     disk = checks.ghost.disk(node)
     # S11: the term of a message is durable (but a pre-vote's, which is the one to come).
     fine = message.term <= disk.hard_state.term or isinstance(message, messages.PreVote)
+    if fine and type(message) not in _PROMISES:
+        return
     match message:
         case messages.RequestVote(term=term):
             # S11: a candidate's vote for itself (it may have moved on to a later term since).

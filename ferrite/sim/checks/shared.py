@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
-from ferrite.core import NodeId, ReplicaConfig, ReplicaStatus
+from ferrite.core import Glance, NodeId, ReplicaConfig, ReplicaStatus, Role
 from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.checks.marks import Marks
 from ferrite.sim.violation import Violation
+
+View = Glance | ReplicaStatus
+"""What the checks see of a replica after a step; a status shows more than they need."""
+
+# By plain names: looking an enum's member up costs more than the comparison, and this runs in every step.
+FOLLOWER: Final = Role.FOLLOWER
+CANDIDATE: Final = Role.CANDIDATE
+LEADER: Final = Role.LEADER
 
 
 @dataclass(slots=True)
@@ -16,7 +25,7 @@ class Seen:
     """What the checks remember of one incarnation of a node."""
 
     boot: int
-    status: ReplicaStatus | None = None
+    status: View | None = None
     match: dict[NodeId, int] = field(default_factory=dict)
     applied_index: int = 0
     apply_outstanding: bool = False

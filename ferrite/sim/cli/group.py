@@ -14,8 +14,10 @@ from ferrite.sim.cli.explore import explore
 from ferrite.sim.cli.graphs import graphs
 from ferrite.sim.cli.mutants import mutants
 from ferrite.sim.cli.options import options
+from ferrite.sim.cli.recheck import recheck
 from ferrite.sim.cli.replay import replay
 from ferrite.sim.cli.run import run
+from ferrite.sim.cli.shrink import shrink_command
 from ferrite.sim.cli.sweep import sweep
 from ferrite.sim.cli.trace import determinism, trace
 
@@ -44,7 +46,10 @@ def ferrite_sim() -> None:
     """All commands."""
 
 
-for command in (run, sweep, options, replay, check, explore, graphs, mutants, trace, determinism):
+COMMANDS = (
+    run, sweep, options, replay, shrink_command, recheck, check, explore, graphs, mutants, trace, determinism,
+)  # fmt: skip
+for command in COMMANDS:
     ferrite_sim.add_command(command)
 
 

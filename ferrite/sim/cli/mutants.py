@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 REGISTRY: Final = "tests.sim.mutants"
 SEEDS_MAX: Final = 2000
 """A bug that survives so many seeds is a hole in the checks."""
+CPU_SECONDS_MAX: Final = 60
+CPU_SECONDS_LIMIT: Final = 86_400
 SEEDS_LIMIT: Final = 1_000_000
 STARTS_LIMIT: Final = 100
 
@@ -63,22 +65,28 @@ Exit codes: 0 all were found from every start, 1 one survived its budget, 2 bad 
     metavar="N",
     help="Seeds of one search before the bug has survived.",
 )
+@click.option(
+    "--cpu-max",
+    type=Number(1, CPU_SECONDS_LIMIT),
+    default=CPU_SECONDS_MAX,
+    show_default=True,
+    metavar="S",
+    help="CPU seconds of one search before the bug has survived.",
+)
+@click.option(
+    "--shrink/--no-shrink",
+    default=True,
+    show_default=True,
+    help="Shrink the first kill of each, for its size.",
+)
 @click.option("--list", "listed", is_flag=True, help="Show what there is, and run nothing.")
 @jobs_option
 @choice_options
 @json_option
 def mutants(
-    *,
-    only: tuple[int, ...],
-    starts: int,
-    seeds_max: int,
-    listed: bool,
-    jobs: int,
-    nodes: int,
-    seconds: int,
-    settings: tuple[tuple[str, str], ...],
-    json_file: str | None,
-) -> int:
+    *, only: tuple[int, ...], starts: int, seeds_max: int, cpu_max: int, shrink: bool, listed: bool, jobs: int, nodes: int,
+    seconds: int, settings: tuple[tuple[str, str], ...], json_file: str | None,
+) -> int:  # fmt: skip
     """Plant, hunt, count."""
     from ferrite.sim.search.kills import Hunt
 
@@ -88,7 +96,14 @@ def mutants(
         return ExitCode.CLEAN
     choice = choice_of(nodes, seconds, settings, seed=0)
     hunts = [
-        Hunt(mutant=mutant, start=start, seeds_max=seeds_max, choice=choice)
+        Hunt(
+            mutant=mutant,
+            start=start,
+            seeds_max=seeds_max,
+            cpu_us_max=cpu_max * 1_000_000,
+            choice=choice,
+            shrinks=shrink and start == 0,
+        )
         for mutant in chosen
         if not mutant.impossible and not mutant.harmless
         for start in range(starts)
@@ -196,7 +211,7 @@ def _show(chosen: Sequence[Any], scores: dict[int, Score]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("number", "killed", "seeds", "CPU s"):
+    for name in ("number", "killed", "seeds", "CPU s", "size"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("check", "name"):
         table.add_column(name)
@@ -210,10 +225,14 @@ def _show(chosen: Sequence[Any], scores: dict[int, Score]) -> None:
                 killed,
                 str(one.seeds_median),
                 cpu,
+                one.shrunk.size() if one.shrunk else "",
                 ", ".join(one.checks) or "none",
                 mutant.name,
             )
     stdout_console().print(table)
+    click.echo(
+        "seeds, CPU s: medians over the starts; size: faults/operations/nodes after shrinking the first kill"
+    )
     survivors = [one.number for one in scores.values() if one.survived]
     click.echo(f"mutants: {len(scores)} hunted, {len(scores) - len(survivors)} killed from every start")
     if survivors:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,6 +16,9 @@ from ferrite.sim.cli.console import stdout_console
 from ferrite.sim.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
 from ferrite.sim.cli.output import write_json
 from ferrite.sim.cli.progress import Report, progress
+from ferrite.sim.cli.reports import black_box_option
+from ferrite.sim.cli.run import origin_of
+from ferrite.sim.search.judge import BLACK_BOX_COUNTERS, BlackBox
 from ferrite.sim.search.settings import RunChoice, SettingInvalid
 from ferrite.sim.search.workers import Workers, WorkersFailed, dask_workers, local_workers
 
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 SHARDS_MAX: Final = 10_000
 FAILURES_SHOWN: Final = 50
 """Rows of the table of failures: after so many, what is wrong is known. --json has all."""
+FOLDERS_MAX: Final = 20
+"""Reports of one sweep: each is some megabytes and costs a run in this process."""
 
 _HELP = f"""Run many seeds and report: verdicts, failures with the command that replays each, coverage, costs.
 
@@ -30,6 +38,7 @@ _HELP = f"""Run many seeds and report: verdicts, failures with the command that 
   ferrite-sim sweep --seeds 1..1000 -j 2                     two processes of this machine
   ferrite-sim sweep --seeds 1..100 --nodes 5 --seconds 5     shorter runs of five nodes
   ferrite-sim sweep --seeds 1..9999 --fail-fast --json s.json
+  ferrite-sim sweep --seeds 1..9999 --out failures           a folder for each failure
   ferrite-sim sweep --seeds 1..1000000 --dask tcp://10.0.0.1:8786
   ferrite-sim sweep --seeds 1..1000000 --shard 3/20          the fourth of twenty interleaved parts
 
@@ -78,10 +87,17 @@ class ShardType(click.ParamType[tuple[int, int]]):
 )
 @click.option("--fail-fast", is_flag=True, help="End at the first failure.")
 @json_option
+@black_box_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=f"Leave a report of each failure in this folder, of {FOLDERS_MAX} at most.",
+)
 @choice_options
 def sweep(
     *, seeds: range, jobs: int, dask: str | None, shard: tuple[int, int] | None, fail_fast: bool,
-    json_file: str | None, nodes: int, seconds: int, settings: tuple[tuple[str, str], ...],
+    json_file: str | None, blackbox: BlackBox, out: Path | None, nodes: int, seconds: int, settings: tuple[tuple[str, str], ...],
 ) -> int:  # fmt: skip
     """Spread the seeds, gather the outcomes, print the sum."""
     from ferrite.sim.search.sweep import seed_runner
@@ -91,11 +107,12 @@ def sweep(
     part = seeds if shard is None else seeds[shard[0] :: shard[1]]
     if not part:
         raise click.UsageError(f"the shard is empty: {len(seeds)} seeds in {shard and shard[1]} parts")
+    refuse_out(out)
     choice = choice_of(nodes, seconds, settings, seed=part[0])
     with _refusals():
         tally, interrupted = gather(
             part,
-            seed_runner(choice),
+            seed_runner(choice, blackbox),
             dask_workers(dask) if dask else local_workers(jobs),
             fail_fast=fail_fast,
         )
@@ -103,7 +120,52 @@ def sweep(
         write_json(json_file, as_json(tally, part, choice))
     if json_file != "-":
         show(tally, part, choice)
-    return ExitCode.INTERRUPTED if interrupted else worst_exit_code(tally.verdicts)
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    kinds = leave_folders(tally.sorted_failures(), choice, blackbox, out) if out is not None else []
+    return worst_exit_code([*tally.verdicts, *kinds])
+
+
+def refuse_out(out: Path | None) -> None:
+    """Refuse at the door a folder that cannot be written to."""
+    if out is None:
+        return
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"--out {out} cannot be made: {error.strerror}") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--out {out} is not ours to write in")
+
+
+def leave_folders(
+    failures: Sequence[SeedOutcome], choice: RunChoice, black_box: BlackBox, out: Path
+) -> list[str]:
+    """Run failed seeds again, here, with everything recorded; return the verdicts of the reports.
+
+    A seed that is another run here than at its worker is nondeterminism. One that killed its worker is not tried.
+    """
+    from ferrite.sim.report_folder import report_seed
+    from ferrite.sim.search.sweep import WORKER_DIED
+
+    wanted = [failure for failure in failures if failure.invariant != WORKER_DIED][:FOLDERS_MAX]
+    kinds = []
+    with progress("reports", len(wanted)) as report:
+        for failure in wanted:
+            origin = replace(origin_of(choice, failure.seed, black_box), digest=failure.digest)
+            try:
+                left = report_seed(
+                    out / f"seed-{failure.seed}", failure.seed, choice.options(failure.seed), origin
+                )
+            except (ValueError, OSError) as error:
+                click.echo(f"no report of seed {failure.seed}: {error}", err=True)
+                continue
+            kinds.append(left.verdict["kind"])
+            if left.verdict["kind"] == "nondeterminism":
+                click.echo(f"nondeterminism: seed {failure.seed}: {left.verdict['facts']}", err=True)
+            report(done=len(kinds), failures=kinds.count("nondeterminism"))
+    click.echo(f"folders: {len(kinds)} of {len(failures)} failures in {out}", err=True)
+    return kinds
 
 
 @contextlib.contextmanager
@@ -166,6 +228,8 @@ def show(tally: Tally, seeds: range, choice: RunChoice) -> None:
     if tally.failures:
         show_failures(tally.sorted_failures(), choice)
     show_coverage(tally)
+    checked, undecided = (tally.black_box[name] for name in BLACK_BOX_COUNTERS)
+    click.echo(f"black box: {checked} histories checked, {undecided} undecided")
     click.echo(
         f"cpu: {_seconds(sum(tally.cpu_us))} s; each seed mean {_seconds(tally.cpu_us_mean())} s, "
         f"median {_seconds(tally.cpu_us_percentile(50))} s, p99 {_seconds(tally.cpu_us_percentile(99))} s"

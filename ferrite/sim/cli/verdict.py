@@ -1,41 +1,52 @@
-"""How a run is told: the verdict first, then what it was and how to have it again."""
+"""How a run is told: the verdict first, then what it was and how to have it again, the digest last."""
 
 from __future__ import annotations
 
 import textwrap
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ferrite.sim.cli.commit import code_commit
-from ferrite.sim.search.settings import options_hash
+from ferrite.sim.cli.exit_codes import ExitCode, exit_code
+from ferrite.sim.cli.reports import named
 
 if TYPE_CHECKING:
     from ferrite.sim.cluster import Result
-    from ferrite.sim.options import Options
+
+WIDTH: Final = 160
 
 
-def show_verdict(result: Result) -> None:
-    """The verdict; for a failure which invariant and the facts that contradict."""
-    found = result.violation
-    if found is None:
-        click.echo("verdict: clean")
+def show_verdict(verdict: dict[str, Any]) -> None:
+    """What is wrong: which invariant, the facts that contradict, the moment."""
+    click.echo(f"verdict: {verdict['kind']}")
+    if verdict["kind"] == "clean":
         return
-    click.echo(f"verdict: {found.kind}")
-    click.echo(f"invariant: {found.name}: {found.sentence}")
-    click.echo(textwrap.fill(f"facts: {found.facts}", width=160, subsequent_indent="  "))
-    click.echo(f"at: {found.time_us} us, event {found.event_number}")
+    click.echo(f"invariant: {named(verdict)}")
+    click.echo(_filled(f"facts: {verdict['facts']}"))
+    click.echo(f"at: {verdict['time_us']} us, event {verdict['event']}")
 
 
-def show_facts(result: Result, options: Options, replay: str) -> None:
-    """What the run was, and the command to have it again."""
-    click.echo(f"seed: {result.seed}")
-    click.echo(f"commit: {code_commit()}")
-    click.echo(f"options: {options_hash(replace(options, trace_lines=0))}")
-    click.echo(f"replay: {replay}")
-    click.echo(
-        f"simulated: {result.simulated_us // 1_000_000} s, {result.events} events, {result.steps} steps"
+def show_origin(verdict: dict[str, Any], result: Result, folder: Path | None) -> ExitCode:
+    """What the run was and how to have it again; of a clean one also how much happened. Return the exit code."""
+    click.echo(f"seed: {verdict['seed']}")
+    click.echo(f"commit: {verdict['commit']}")
+    click.echo(f"options: {verdict['options_hash']}")
+    click.echo(f"replay: {verdict['replay']}")
+    if verdict["kind"] == "clean":
+        seconds = result.simulated_us // 1_000_000
+        click.echo(f"simulated: {seconds} s, {result.events} events, {result.steps} steps")
+        click.echo(f"operations: {result.operations_ok} acknowledged of {result.operations}")
+        click.echo("counters: " + ", ".join(f"{name} {count}" for name, count in result.counters.items()))
+    if folder is not None:
+        click.echo(f"folder: {folder}")
+    click.echo(f"digest: {verdict['digest']}")
+    return exit_code(verdict["kind"])
+
+
+def _filled(text: str) -> str:
+    """Long lines are folded; those that an explanation has already are kept."""
+    return "\n".join(
+        textwrap.fill(line, width=WIDTH, subsequent_indent="  ", replace_whitespace=False)
+        for line in text.splitlines()
     )
-    click.echo(f"operations: {result.operations_ok} acknowledged of {result.operations}")
-    click.echo("counters: " + ", ".join(f"{name} {count}" for name, count in result.counters.items()))

@@ -38,7 +38,8 @@ def _draw_stall(cluster: Cluster, dice: Stream) -> Drawn:
 
 def _stall(cluster: Cluster, fault: Fault) -> None:
     disk = cluster.nodes[NodeId(fault.nodes[0])].disk
-    disk.stalled_until_us = max(disk.stalled_until_us, fault.until_us)
+    disk.stall()
+    cluster.lasts_until(fault.until_us, disk.release)
 
 
 def _draw_damage(cluster: Cluster, dice: Stream) -> Drawn | None:

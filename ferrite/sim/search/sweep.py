@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import functools
 import time
-import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
+from ferrite.sim.search.judge import (
+    BLACK_BOX_COUNTERS,
+    BlackBox,
+    crash_of,
+    judge,
+    wants_black_box,
+)
 from ferrite.sim.search.settings import RunChoice, SettingInvalid
 from ferrite.sim.search.spread import spread
 from ferrite.sim.search.workers import Workers
 
 CLEAN: Final = "clean"
+WORKER_DIED: Final = "WORKER"
+"""In the place of an invariant: whoever runs this seed again may die of it, too."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -36,18 +43,20 @@ class SeedOutcome:
     events: int = 0
     marks: dict[str, int] = field(default_factory=dict)
     """How often the run reached each coverage mark, zeros included."""
+    black_box: str = ""
+    """One of BLACK_BOX_COUNTERS when the history was checked as a black box."""
 
 
 Runner = Callable[[int], SeedOutcome]
 """Runs one seed. Importable where the workers are; raises nothing for what is the seed's fault."""
 
 
-def seed_runner(choice: RunChoice) -> Runner:
+def seed_runner(choice: RunChoice, black_box: BlackBox = "sometimes") -> Runner:
     """The ordinary runner: a whole cluster with the options of the seed."""
-    return functools.partial(run_seed, choice)
+    return functools.partial(run_seed, choice, black_box=black_box)
 
 
-def run_seed(choice: RunChoice, seed: int) -> SeedOutcome:
+def run_seed(choice: RunChoice, seed: int, *, black_box: BlackBox = "sometimes") -> SeedOutcome:
     """Run one seed to its end. An error that no check foresaw is a crash: of the core, or of the simulator itself.
 
     Raises SettingInvalid when the settings do not fit what this seed draws.
@@ -60,8 +69,8 @@ def run_seed(choice: RunChoice, seed: int) -> SeedOutcome:
     except SettingInvalid as error:
         raise SettingInvalid(f"seed {seed}: {error}") from error
     try:
-        result = Cluster(seed, options).run()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this seed and must be reported
+        result = judge(Cluster(seed, options), black_box=wants_black_box(black_box, seed))
+    except Exception as error:  # noqa: BLE001 - no cluster could be made, or none judged: that belongs to this seed, too
         return crashed(seed, error, cpu_us=(time.thread_time_ns() - began_ns) // 1000)
     found = result.violation
     return SeedOutcome(
@@ -77,18 +86,19 @@ def run_seed(choice: RunChoice, seed: int) -> SeedOutcome:
         cpu_us=(time.thread_time_ns() - began_ns) // 1000,
         events=result.events,
         marks=result.marks,
+        black_box=next((name for name in BLACK_BOX_COUNTERS if result.counters.get(name)), ""),
     )
 
 
 def crashed(seed: int, error: Exception, *, cpu_us: int) -> SeedOutcome:
-    """The outcome of a run that ended by an exception."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    """The outcome of a seed whose cluster could not be made or judged."""
+    found = crash_of(error)
     return SeedOutcome(
         seed=seed,
-        verdict="crash",
-        invariant=type(error).__name__,
-        sentence="A run ends by a verdict, never by an exception.",
-        facts=f"{error} (in {last.name}, {Path(last.filename).name} line {last.lineno})",
+        verdict=found.kind,
+        invariant=found.name,
+        sentence=found.sentence,
+        facts=found.facts,
         cpu_us=cpu_us,
     )
 
@@ -103,7 +113,7 @@ def worker_died(seed: int) -> SeedOutcome:
     return SeedOutcome(
         seed=seed,
         verdict="crash",
-        invariant="WORKER",
+        invariant=WORKER_DIED,
         sentence="A run leaves its process alive.",
         facts=f"the worker process died while it ran seed {seed} alone (killed, out of memory, or a fault in native code)",
     )

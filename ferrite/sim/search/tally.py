@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ferrite.sim.search.judge import BLACK_BOX_COUNTERS
 from ferrite.sim.search.sweep import CLEAN, SeedOutcome
 
 
@@ -21,6 +22,8 @@ class Tally:
     simulated_us: int = 0
     events: int = 0
     marks: Counter[str] = field(default_factory=Counter)
+    black_box: Counter[str] = field(default_factory=Counter)
+    """How many histories were checked as black boxes, and how many of these stayed undecided."""
 
     def add(self, outcome: SeedOutcome) -> None:
         """Count one run."""
@@ -30,6 +33,8 @@ class Tally:
         self.simulated_us += outcome.simulated_us
         self.events += outcome.events
         self.marks.update(outcome.marks)
+        if outcome.black_box:
+            self.black_box[outcome.black_box] += 1
         if outcome.verdict != CLEAN:
             self.failures.append(outcome)
 
@@ -82,6 +87,7 @@ class Tally:
             },
             "simulated_us": self.simulated_us,
             "events": self.events,
+            "black_box": {name: self.black_box[name] for name in BLACK_BOX_COUNTERS},
             "marks": dict(sorted(self.marks.items())),
             "marks_never_reached": self.never_reached(),
             "runs": [[seed, digest] for seed, digest in sorted(self.digests.items())],

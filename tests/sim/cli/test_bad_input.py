@@ -37,7 +37,24 @@ ROOT = Path(__file__).parents[3]
         ("run --seed 1 --until 1 --twice", "--until stops in the middle"),
         ("run --seed 1 --until x", "is not a whole number"),
         ("run --seed 1 --html /no/such/folder/file", "there is no folder /no/such/folder"),
+        ("run --seed 1 --blackbox perhaps", "'perhaps' is not one of 'always', 'sometimes', 'never'"),
+        ("run --seed 1 --until 1 --report here", "--until stops in the middle"),
+        ("run --seed 1 --report /no/such/folder", "there is no folder /no/such"),
+        ("run --seed 1 --report / ", "/ holds other files; expected an empty folder or an older report"),
+        ("run --seed 1 --report here --no-report", "choose one of --report and --no-report"),
         ("replay /no/such/file", "does not exist"),
+        ("replay /dev/null", "/dev/null: the tape is not JSON"),
+        ("replay / --report here", "is a directory"),
+        ("shrink", "name one of a tape and --seed"),
+        ("shrink --seed -1", "is not a whole number from 0"),
+        ("shrink --seed 1 --trials 0", "from 1 to 100000"),
+        ("shrink /dev/null", "/dev/null: the tape is not JSON"),
+        ("shrink /dev/null --seed 1", "name one of a tape and --seed"),
+        ("recheck", "Missing argument 'FOLDER'"),
+        ("recheck /no/such/folder", "does not exist"),
+        ("recheck .", "verdict.json cannot be read: No such file or directory"),
+        ("mutants --cpu-max 0", "from 1 to 86400"),
+        ("sweep --seeds 1..3 --out /dev/null/here", "--out /dev/null/here cannot be made"),
         ("options --seed x", "'x' is not a whole number"),
         ("sweep", "Missing option '--seeds'"),
         ("sweep --seeds 1-3", "expected A..B such as 1..1000"),
@@ -88,7 +105,7 @@ def test_an_error_that_nobody_expected_is_a_crash_and_no_violation(
     def breaks(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("ferrite.sim.cluster.Cluster.run", breaks)
+    monkeypatch.setattr("ferrite.sim.cli.run.code_commit", breaks)
     assert main(["run", "--seed", "1"]) == 4
     assert capsys.readouterr().err.endswith("this is a bug in ferrite-sim\n")
 

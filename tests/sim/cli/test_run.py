@@ -78,7 +78,9 @@ def test_a_second_run_with_another_digest_exits_5(
 
     monkeypatch.setattr(Trace, "digest", digest)
     assert main([*SHORT, "--twice"]) == 5
-    assert "nondeterminism: the second run of seed 2 has the digest 2" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "verdict: nondeterminism"
+    assert lines[1] == "invariant: DETERMINISM: The same seed gives the same run."
 
 
 def test_a_run_stops_at_the_time_asked_for_and_shows_every_node(capsys: pytest.CaptureFixture[str]) -> None:

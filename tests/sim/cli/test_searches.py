@@ -72,6 +72,21 @@ def test_planted_bugs_are_hunted_from_several_starts(capsys: pytest.CaptureFixtu
     assert (score["number"], score["kills"], score["starts"]) == (1, 2, 2)
     assert [search["start"] for search in report["searches"]] == [0, 1]
     assert report["searches"][1]["seed"] >= 1_000_000
+    assert score["shrunk"]["nodes"] == 2
+    assert [search["shrunk"] is not None for search in report["searches"]] == [True, False]
+
+
+def test_a_planted_bug_survives_when_the_cpu_budget_ends_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ferrite.sim.search.kills import Hunt, hunt
+    from ferrite.sim.search.settings import RunChoice
+    from tests.sim.mutants import BY_NUMBER
+
+    task = Hunt(
+        mutant=BY_NUMBER[1], start=0, seeds_max=9, cpu_us_max=0, choice=RunChoice(seconds=1), shrinks=True
+    )
+    assert (hunt(task).killed, hunt(task).seeds) == (False, 0)
 
 
 def test_a_planted_bug_that_survives_exits_1_and_is_named(

@@ -15,7 +15,7 @@ SHORT = ["--nodes", "3", "--seconds", "1"]
 
 @pytest.fixture
 def one_bad_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ferrite.sim.search.sweep.seed_runner", lambda _choice: runners.fails_at_the_bad_seed)
+    monkeypatch.setattr("ferrite.sim.search.sweep.seed_runner", lambda *_: runners.fails_at_the_bad_seed)
 
 
 def test_a_clean_sweep_prints_its_sum_and_ends_with_the_combined_digest(
@@ -70,12 +70,40 @@ def test_a_worker_that_dies_is_a_crash_with_its_seed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "ferrite.sim.search.sweep.seed_runner", lambda _choice: runners.kills_its_process_at_the_bad_seed
+        "ferrite.sim.search.sweep.seed_runner", lambda *_: runners.kills_its_process_at_the_bad_seed
     )
     assert main(["sweep", "--seeds", "2..4", *SHORT]) == 4
     lines = capsys.readouterr().out.splitlines()
     assert "verdicts: clean 2, crash 1" in lines
     assert any(line.split()[:3] == ["3", "crash", "WORKER"] for line in lines)
+
+
+def test_each_failure_leaves_a_folder_and_a_seed_that_is_clean_here_is_nondeterminism(
+    one_bad_seed: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "failures"
+    assert main(["sweep", "--seeds", "1..4", "--out", str(out), *SHORT]) == 1
+    verdict = json.loads((out / "seed-3" / "verdict.json").read_text())
+    assert (verdict["kind"], verdict["seed"]) == ("nondeterminism", 3)
+    assert "the first run has the digest digest of a failure" in verdict["facts"]
+    assert f"folders: 1 of 1 failures in {out}\n" in capsys.readouterr().err
+
+
+def test_a_seed_that_killed_its_worker_is_not_tried_again_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ferrite.sim.search.sweep.seed_runner", lambda *_: runners.kills_its_process_at_the_bad_seed
+    )
+    assert main(["sweep", "--seeds", "3", "--out", str(tmp_path / "out"), *SHORT]) == 4
+    assert list((tmp_path / "out").iterdir()) == []
+    assert "folders: 0 of 1 failures" in capsys.readouterr().err
+
+
+def test_every_eighth_history_is_checked_as_a_black_box(capsys: pytest.CaptureFixture[str]) -> None:
+    for mode, checked in (("sometimes", 1), ("always", 3), ("never", 0)):
+        assert main(["sweep", "--seeds", "7..9", "--blackbox", mode, *SHORT]) == 0
+        assert f"black box: {checked} histories checked, 0 undecided" in capsys.readouterr().out
 
 
 def test_ctrl_c_ends_with_the_sum_so_far(tmp_path: Path) -> None:

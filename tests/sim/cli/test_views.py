@@ -13,12 +13,11 @@ SHORT = ["run", "--seed", "2", "--nodes", "3", "--seconds", "1"]
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second node that boots breaks an invariant a moment later."""
-    honest, booted = Node.start, []
+    honest = Node.start
 
     def start(node: Node) -> None:
         honest(node)
-        booted.append(node)
-        if len(booted) == 2:
+        if (node.node_id, node.boot) == (2, 1):
             timeline = node._world.timeline
             timeline.after(500_000, fail)
 

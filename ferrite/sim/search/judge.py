@@ -1,0 +1,142 @@
+"""From a cluster to its verdict: the run with its own checks, then the clients' history by a checker that knows nothing of Raft
+or revisions. An error that nobody foresaw is a verdict too.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from ferrite.sim.history import READS, History, to_json_lines
+from ferrite.sim.linearizability.check import check_history
+from ferrite.sim.violation import Violation
+
+if TYPE_CHECKING:
+    from ferrite.sim.cluster import Cluster, Result
+    from ferrite.sim.tape import Tape
+
+BlackBox = Literal["always", "sometimes", "never"]
+BLACK_BOX: Final[tuple[BlackBox, ...]] = ("always", "sometimes", "never")
+CLIENT_FAULTS: Final = ("answer_lost", "client_crash")
+BLACK_BOX_NAME: Final = "F1"
+BLACK_BOX_COUNTERS: Final = ("black_box_checked", "black_box_undecided")
+EVERY_SEEDS: Final = 8
+"""`sometimes` is every 8th seed: the witness check of the run has decided the same question already, by revisions."""
+STEPS_MAX: Final = 200_000
+"""Configurations of one check, some seconds; histories of a run need some hundreds."""
+
+
+def wants_black_box(mode: BlackBox, seed: int) -> bool:
+    """Is the history of this seed checked as a black box?"""
+    return mode == "always" or (mode == "sometimes" and seed % EVERY_SEEDS == 0)
+
+
+def judge(cluster: Cluster, *, black_box: bool = False, run: Callable[[], Result] | None = None) -> Result:
+    """Run the cluster, by `run` when that is not simply `cluster.run`.
+
+    The result has one of BLACK_BOX_COUNTERS when that was asked for and came to it. An exception is a violation of the kind
+    `crash`, with the exception as its cause.
+    """
+    try:
+        result = (run or cluster.run)()
+        _name_clients(cluster)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this seed and must be reported
+        _name_clients(cluster)
+        found = crash_of(error, time_us=cluster.now_us, event_number=cluster.world.timeline.events_done)
+        return _ended(cluster, found)
+    if result.violation is not None or not black_box:
+        return result
+    verdict = check_history(history_text(cluster.history), model="ferrite", checker="search", steps=STEPS_MAX)
+    if verdict.status == "violation":
+        found = cluster.world.violation(
+            BLACK_BOX_NAME,
+            "What clients saw of each key fits one order of their operations.",
+            verdict.text(),
+            kind="linearizability",
+        )
+        result = _ended(cluster, found)
+    result.counters[BLACK_BOX_COUNTERS[verdict.status == "undecided"]] = 1
+    return result
+
+
+def _name_clients(cluster: Cluster) -> None:
+    """A fault that strikes a client has the client's number as its place: in a recording, places are nodes."""
+    recording = cluster.world.recording
+    for row in recording.rows if recording is not None else ():
+        if row["row"] == "fault" and row["kind"] in CLIENT_FAULTS and row["nodes"]:
+            row["text"] = f"{row['kind']} at client{row['nodes'][0]}"
+            row["nodes"] = []
+
+
+def judge_with_tape(cluster: Cluster, *, black_box: bool = False) -> tuple[Tape | None, Result]:
+    """Judge a cluster that keeps its draws, and return its tape: None when the run ended by an exception."""
+    from ferrite.sim.search.shrink import record  # noqa: PLC0415 - as a cluster, only where one runs
+
+    tapes: list[Tape] = []
+
+    def run() -> Result:
+        tape, result = record(cluster)
+        tapes.append(tape)
+        return result
+
+    result = judge(cluster, black_box=black_box, run=run)
+    found = result.violation
+    if found is not None and tapes and not tapes[0].violation:
+        tapes[0].violation, tapes[0].until_us = found.name, found.time_us
+    return (tapes[0] if tapes else None), result
+
+
+def play_to_end(tape: Tape, cluster: Cluster) -> Result:
+    """Run the cluster of a tape for as long as the tape says: one whose violation was in the safety phase ends soon after it."""
+    from ferrite.sim.search.shrink import SLACK_US  # noqa: PLC0415 - as above
+
+    in_safety_phase = 0 < tape.until_us < tape.options.seconds * 1_000_000
+    until_us = tape.until_us + SLACK_US if in_safety_phase else None
+    return judge(
+        cluster, black_box=tape.violation == BLACK_BOX_NAME, run=lambda: cluster.run(until_us=until_us)
+    )
+
+
+def crash_of(error: Exception, *, time_us: int = 0, event_number: int = 0) -> Violation:
+    """What a run that ended by an exception broke; the exception is its cause."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    found = Violation(
+        type(error).__name__,
+        "A run ends by a verdict, never by an exception.",
+        f"{error} (in {last.name}, {Path(last.filename).name} line {last.lineno})",
+        time_us=time_us,
+        event_number=event_number,
+        kind="crash",
+    )
+    found.__cause__ = error
+    return found
+
+
+def _ended(cluster: Cluster, found: Violation) -> Result:
+    """The result with a violation that the run itself does not know of; the recording ends by it."""
+    from ferrite.sim.ending import finish_recording  # noqa: PLC0415 - as a cluster, only where one runs
+
+    recording = cluster.world.recording
+    if recording is not None:
+        recording.rows = [row for row in recording.rows if row["row"] not in ("point", "end")]
+        finish_recording(cluster, found)
+    return cluster.result(found)
+
+
+def history_text(history: History) -> str:
+    """The history as `ferrite-sim check --model ferrite` reads it.
+
+    The changes of one batch share a revision, which that model's witness check takes for two writes of one revision: they go
+    without, and the history is left to the search.
+    """
+    keys = {change.key for operation in history.operations for change in operation.changes}
+    keys |= {operation.key for operation in history.operations if operation.kind in READS and operation.key}
+    batches = {operation.number for operation in history.operations if len(operation.changes) > 1}
+    rows = [json.loads(line) for line in to_json_lines(history.operations, keys).splitlines()]
+    for row in rows:
+        if row["process"] // 1000 in batches:
+            row.pop("revision", None)
+    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)

@@ -1,0 +1,43 @@
+"""A run that failed becomes the smallest story that fails in the same way."""
+
+import pytest
+
+from ferrite.sim import Cluster, swarm
+from ferrite.sim.search.shrink import NotReproduced, play, record, shrink
+from ferrite.sim.tape import Tape, from_json, to_json
+from tests.sim.mutants import BY_NUMBER
+
+SEEDS_MAX = 30
+
+
+def failing(number: int) -> Tape:
+    """The tape of the first seed that this planted bug fails on; to be called while it is planted."""
+    for seed in range(SEEDS_MAX):
+        if Cluster(seed, swarm(seed)).run().violation is not None:
+            return record(Cluster(seed, swarm(seed), keep_draws=True))[0]
+    raise AssertionError(f"the planted bug {number} was not found")
+
+
+@pytest.mark.parametrize("number", [12, 16])
+def test_a_failure_shrinks_to_a_few_events_and_still_fails_alike(number: int) -> None:
+    with BY_NUMBER[number].planted():
+        tape = failing(number)
+        small = shrink(tape, trials_max=150)
+        assert small.result.violation is not None
+        assert small.result.violation.name == tape.violation
+        again = play(from_json(to_json(small.tape))).run(until_us=small.tape.until_us + 1)
+        assert again.violation is not None
+        assert again.violation.name == tape.violation
+    assert small.after.faults <= 2
+    assert small.after.operations <= 5
+    assert small.after.draws < small.before.draws or small.before.draws < 10
+    assert small.sentence().startswith(f"{small.after.faults} of {small.before.faults} faults")
+    assert play(small.tape).run(until_us=small.tape.until_us + 1).violation is None, (
+        "honest code survives the story"
+    )
+
+
+def test_a_tape_of_a_clean_run_has_nothing_to_shrink() -> None:
+    tape, _ = record(Cluster(3, swarm(3, seconds=1), keep_draws=True))
+    with pytest.raises(NotReproduced):
+        shrink(tape)
