@@ -199,7 +199,7 @@ def _restarts(drawn: Options, dice: Stream) -> Options:
         ),
         faults=replace(
             drawn.faults,
-            crash_every_us=dice.pick((50 * MS, 150 * MS, 400 * MS)),
+            crash_every_us=dice.pick((150 * MS, 400 * MS)),
             crash_leader_ppm=dice.pick((0, 400_000)),
             down_mean_us=dice.pick((5 * MS, 20 * MS)),
             transfer_every_us=dice.pick((0, 150 * MS)),
