@@ -1,5 +1,7 @@
 """What a seed draws, and the faults of several parts."""
 
+from dataclasses import replace
+
 import pytest
 
 from ferrite.core import NO_NODE, NodeId, ReplicaConfig
@@ -24,7 +26,7 @@ def eventful(kind: str) -> Options:
         seconds=4,
         replica=quick,
         network=NetworkOptions(replay_ppm=1_000),
-        faults=FaultOptions(**{f"{kind}_every_us": 500_000}),
+        faults=replace(FaultOptions(), **{f"{kind}_every_us": 500_000}),  # type: ignore[arg-type]  # a field by its name
         clients=ClientOptions(timeout_us=50_000),
     )
 
