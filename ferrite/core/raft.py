@@ -145,9 +145,11 @@ class Raft:
 
     @property
     def voter_until_committed(self) -> bool:
-        """Does this node vote in the membership in force, or in the committed one that it would replace?"""
-        committed = self.memberships[0][1]
-        return self.membership.is_voter(self.node_id) or committed.is_voter(self.node_id)
+        """Does this node vote in the membership in force, or in one that it would replace?
+
+        After a restart nothing is known to be committed, so every membership in the log may be the one that is.
+        """
+        return any(membership.is_voter(self.node_id) for _, membership in self.memberships)
 
     @property
     def shutting_down(self) -> bool:

@@ -210,6 +210,31 @@ def test_a_change_of_all_voters_ends_though_the_leader_crashes_in_the_joint_stat
     assert membership.voters in (wanted, (NodeId(1), NodeId(2), NodeId(3)))
 
 
+def test_a_leaving_leader_that_restarts_with_the_only_copy_of_its_removal_leads_once_more() -> None:
+    """Thesis 4.2.2. Found by seed 3163: after the restart it knew of no commit, took itself for removed, and never campaigned;
+    the remaining voter lacked its entry and was refused by it for ever.
+    """
+    cluster = quiet_cluster(nodes=2)
+    leaving = leader_of(cluster)
+    staying = others(cluster, leaving)[0]
+    leaving.change_membership(ChangeVoters(voters=(staying.node_id,)), 5 * SECOND_US, lambda _: None)
+    step_until(
+        cluster,
+        lambda: (
+            not status_of(leaving).membership.joint
+            and status_of(leaving).membership.voters == (staying.node_id,)
+        ),
+    )
+    cut(cluster, [leaving], [staying])
+    last = status_of(leaving).last_log_index
+    step_until(cluster, lambda: status_of(leaving).persisted_index == last)
+    assert status_of(staying).membership.joint
+    leaving.crash(power_loss=True)
+    cluster.run_for(SECOND_US)
+    finish(cluster)
+    assert status_of(leader_of(cluster)).membership.voters == (staying.node_id,)
+
+
 def test_a_follower_behind_the_log_gets_a_snapshot_with_sessions() -> None:
     cluster = quiet_cluster(replica=SHORT_LOG)
     behind = others(cluster, leader_of(cluster))[0]

@@ -9,13 +9,14 @@ import pytest
 from ferrite.sim.cli import main
 from tests.sim.mutants import BY_NUMBER
 
-CUTS_ALWAYS = 12
+# Acknowledges before it has synced: no cluster of several nodes gets far with it, whatever the seed.
+BUG = BY_NUMBER[16]
 SEED = ["--seed", "0", "--nodes", "3", "--seconds", "2"]
 
 
 @pytest.fixture
 def planted() -> Iterator[None]:
-    with BY_NUMBER[CUTS_ALWAYS].planted():
+    with BUG.planted():
         yield
 
 
@@ -67,29 +68,29 @@ def test_the_tape_of_a_failure_breaks_the_same_invariant(
     assert main(["replay", "ferrite-sim-seed-0/tape.json", "--report", "again"]) == 1
     second = capsys.readouterr().out.splitlines()
     assert second[-1] == first[-1]
-    assert "reproduced: S4, as the tape says" in second
+    assert "reproduced: S11, as the tape says" in second
     assert Path("again/tape.json").read_text() == Path("ferrite-sim-seed-0/tape.json").read_text()
 
 
 def test_a_tape_whose_bug_is_mended_is_not_reproduced(capsys: pytest.CaptureFixture[str]) -> None:
-    with BY_NUMBER[CUTS_ALWAYS].planted():
+    with BUG.planted():
         assert main(["run", *SEED]) == 1
     capsys.readouterr()
     tape = "ferrite-sim-seed-0/tape.json"
     assert main(["replay", tape]) == 0
-    assert "not reproduced: the tape says S4, this run is clean" in capsys.readouterr().out
+    assert "not reproduced: the tape says S11, this run is clean" in capsys.readouterr().out
     assert main(["shrink", tape]) == 0
-    assert "not reproduced: the tape says S4, this run is clean" in capsys.readouterr().out
+    assert "not reproduced: the tape says S11, this run is clean" in capsys.readouterr().out
 
 
 def test_a_seed_shrinks_to_a_story_that_its_tape_repeats(
     planted: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = tmp_path / "small.json"
-    assert main(["shrink", *SEED, "--trials", "60", "-o", str(small)]) == 1
+    assert main(["shrink", *SEED, "--trials", "20", "-o", str(small)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "verdict: safety"
-    assert lines[1].startswith("invariant: S4: ")
+    assert lines[1].startswith("invariant: S11: ")
     sentence = next(line for line in lines if line.startswith("shrunk: "))
     assert " faults, " in sentence
     assert {"Faults", "Operations", "Why it happened", "What every node did around it"} <= set(lines)
@@ -98,7 +99,7 @@ def test_a_seed_shrinks_to_a_story_that_its_tape_repeats(
     for tape in (str(small), "ferrite-sim-seed-0-small/tape.json"):
         assert main(["replay", tape]) == 1
         again = capsys.readouterr().out.splitlines()
-        assert "reproduced: S4, as the tape says" in again
+        assert "reproduced: S11, as the tape says" in again
         assert again[-1] == lines[-1]
 
 
