@@ -98,6 +98,8 @@ class FaultOptions:
     """A leader sleeps over an election; readers ask it meanwhile, and old answers arrive again."""
     short_reigns_every_us: int = 0
     """For a while each new leader falls soon after its election."""
+    forgetful_voter_every_us: int = 0
+    """A voter loses the tail that only it and the leader held, and the leader falls: on one node a run at most."""
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0

@@ -57,6 +57,7 @@ def _elections(drawn: Options, dice: Stream) -> Options:
         faults=replace(
             drawn.faults,
             crash_every_us=dice.pick((0, 60 * MS, 150 * MS)),
+            crash_leader_ppm=dice.pick((0, 400_000)),
             crash_loop_ppm=0,
             down_mean_us=dice.pick((2 * MS, 10 * MS, 150 * MS)),
             pause_every_us=dice.pick((0, 300 * MS)),
@@ -209,12 +210,14 @@ def _restarts(drawn: Options, dice: Stream) -> Options:
 
 def _damage(drawn: Options, dice: Stream) -> Options:
     """A disk that rots or forgets."""
+    forgets = dice.chance(600_000)
     return replace(
         drawn,
         nodes=max(3, drawn.nodes),
         faults=replace(
             drawn.faults,
-            disk_damage_every_us=dice.pick((300 * MS, 1_000 * MS, 3_000 * MS)),
+            disk_damage_every_us=0 if forgets else dice.pick((300 * MS, 1_000 * MS, 3_000 * MS)),
+            forgetful_voter_every_us=300 * MS if forgets else 0,
             lonely_leader_every_us=dice.pick((0, 700 * MS)),
             crash_every_us=dice.pick((0, 500 * MS)),
             down_mean_us=dice.pick((20 * MS, 200 * MS)),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ferrite.core import NO_NODE, NodeId
 from ferrite.sim.checks.ghost import is_quorum
 from ferrite.sim.dice import Stream
+from ferrite.sim.faults.disks import lose_tail
 from ferrite.sim.faults.kinds import Drawn, Kind
 from ferrite.sim.faults.plan import Fault
 from ferrite.sim.network import links_between
@@ -27,6 +28,8 @@ REPLAYS: Final = 24
 LOOKS: Final = 20
 """How often in a minimum election timeout a new leader is looked for."""
 REIGNS_MAX: Final = 12
+CUTS: Final = 8
+"""Tries to cut a log where its durable mark tells that something is missing."""
 
 
 def _election_us(cluster: Cluster) -> int:
@@ -221,7 +224,57 @@ def _end_reign(cluster: Cluster, node: Node, reign: dict[str, int | str]) -> Non
             cluster.lasts_until(until_us, cluster.world.network.unblock, links)
 
 
+# -- a voter that forgets what only it and a leader that falls have held -----------------------------------------
+
+
+def _draw_forgetful(cluster: Cluster, dice: Stream) -> Drawn | None:
+    leader = _reigning(cluster)
+    # Beyond what a crash can do, as all damage: one node a run at most.
+    if leader is None or any(node.may_refuse for node in cluster.nodes.values()):
+        return None
+    status = leader.status()
+    assert status is not None, "it reigns"
+    order = dice.shuffled([node for node in status.membership.voters if node != leader.node_id])
+    lagging = order[1 : 1 + len(status.membership.voters) // 2]
+    if not lagging:
+        return None
+    return {
+        "nodes": (order[0], *lagging),
+        "links": tuple(links_between(lagging, sorted(cluster.nodes))),
+        "lasts_us": _election_us(cluster) * dice.between(5, 30) // 10,
+    }
+
+
+def _forgetful(cluster: Cluster, fault: Fault) -> None:
+    """Some voters are cut off; then the one that made the majority loses its tail, and the leader falls."""
+    links = [(NodeId(source), NodeId(target)) for source, target in fault.links]
+    cluster.world.network.block(links)
+    cluster.lasts_until(fault.until_us, cluster.world.network.unblock, links)
+    cluster.world.timeline.at(fault.until_us, _forget, cluster, fault)
+
+
+def _forget(cluster: Cluster, fault: Fault) -> None:
+    node, leader = cluster.nodes[NodeId(fault.nodes[0])], cluster.leader()
+    if cluster.world.plan.over or not node.running or leader is None or leader is node:
+        return
+    node.held_down = True
+    node.crash(power_loss=True)
+    dice, disk = fault.stream(), cluster.world.invariants.ghost.disk(node.seen_as)
+    for _ in range(CUTS):
+        if not disk.tail_taken:
+            lose_tail(cluster, node, dice)
+    node.may_refuse = disk.tail_taken
+    _take_down(cluster, leader, cluster.now_us + 5 * _election_us(cluster))
+    _bring_up(node)
+
+
 KINDS: Final = (
+    Kind(
+        name="forgetful_voter",
+        every_us=lambda faults: faults.forgetful_voter_every_us,
+        draw=_draw_forgetful,
+        strike=_forgetful,
+    ),
     Kind(
         name="lonely_leader",
         every_us=lambda faults: faults.lonely_leader_every_us,
