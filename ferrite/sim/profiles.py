@@ -129,8 +129,8 @@ def _diverged(drawn: Options, dice: Stream) -> Options:
         ),
         clients=replace(
             drawn.clients,
-            clients=10,
-            think_mean_us=dice.pick((60 * MS, 150 * MS)),
+            clients=20,
+            think_mean_us=dice.pick((150 * MS, 300 * MS)),
             timeout_us=dice.pick((10 * MS, 50 * MS)),
             get_ppm=100_000,
         ),

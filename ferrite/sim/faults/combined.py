@@ -92,7 +92,7 @@ def _draw_lonely(cluster: Cluster, dice: Stream) -> Drawn | None:
     others = [node for node in nodes if node != leader.node_id]
     near = [leader.node_id, *dice.subset(others, dice.between(0, (len(nodes) - 1) // 2 - 1))]
     far = [node for node in nodes if node not in near]
-    lasts_us = _election_us(cluster) * dice.between(12, 30) // 10
+    lasts_us = _election_us(cluster) * dice.between(16, 32) // 10
     fall_us = dice.pick((0, 0, lasts_us // 50, lasts_us // 5))
     return {
         "nodes": tuple(near),
