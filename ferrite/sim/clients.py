@@ -66,8 +66,10 @@ class Client:
         # What is done comes from one stream and how it is tried from another, so that a tape can leave one operation out.
         self._choice = world.dice.stream("client", number)
         self._dice = world.dice.stream("attempt", number)
-        self._answer_lost = world.plan.site("answer_lost", self._options.answer_lost_ppm, number)
-        self._crashes = world.plan.site("client_crash", self._options.crash_ppm, number)
+        self._answer_lost = world.plan.site(
+            "answer_lost", self._options.answer_lost_ppm, number, of_nodes=False
+        )
+        self._crashes = world.plan.site("client_crash", self._options.crash_ppm, number, of_nodes=False)
         self.turns = 0
         self._lives = 1
         self._request_id = 0
