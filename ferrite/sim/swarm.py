@@ -15,7 +15,7 @@ from ferrite.sim.dice import Stream, seeded
 from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
 from ferrite.sim.profiles import PROFILES, calm
 
-SECONDS: Final = 8
+SECONDS: Final = 5
 """Simulated time with faults of a default seed: twice as many seeds find more than seeds twice as long."""
 
 PROFILED_PPM: Final = 660_000
