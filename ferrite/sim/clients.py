@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ferrite.core import Consistency, NodeId, RefusalCode
+from ferrite.core import NO_NODE, Consistency, NodeId, RefusalCode
 from ferrite.core.kv import (
     Batch,
     BatchResult,
@@ -32,6 +32,8 @@ from ferrite.sim.world import World
 
 RETRY_PAUSE_US: Final = 20_000
 """A refused client waits a little: else a cluster without a leader is hammered at the speed of the network."""
+HASTE: Final = 20
+"""A client that is bound to one node thinks so much less: what it does there is what its fault is about."""
 STALENESS_MAX_US: Final = 500_000
 """The bound that some of the reads give that may be stale."""
 BATCH_MAX: Final = 3
@@ -64,8 +66,10 @@ class Client:
         # What is done comes from one stream and how it is tried from another, so that a tape can leave one operation out.
         self._choice = world.dice.stream("client", number)
         self._dice = world.dice.stream("attempt", number)
-        self._answer_lost = world.plan.site("answer_lost", self._options.answer_lost_ppm, number)
-        self._crashes = world.plan.site("client_crash", self._options.crash_ppm, number)
+        self._answer_lost = world.plan.site(
+            "answer_lost", self._options.answer_lost_ppm, number, of_nodes=False
+        )
+        self._crashes = world.plan.site("client_crash", self._options.crash_ppm, number, of_nodes=False)
         self.turns = 0
         self._lives = 1
         self._request_id = 0
@@ -73,6 +77,8 @@ class Client:
         self._attempts_made = 0
         self._unknown = False
         self._hint = NodeId(0)
+        self._only = NO_NODE
+        """When set, the one node that is asked."""
 
     def start(self) -> None:
         """Begin after a first pause."""
@@ -80,7 +86,8 @@ class Client:
 
     def _rest(self) -> None:
         options = self._options
-        pause_us = 1 + self._choice.exponential(options.think_mean_us)
+        think_us = options.think_mean_us // HASTE if self._only else options.think_mean_us
+        pause_us = 1 + self._choice.exponential(think_us)
         if options.burst_every_us:
             # All clients wake at the same moments, and then work without a pause for half of the time.
             phase_us = self._timeline.now_us % options.burst_every_us
@@ -93,6 +100,10 @@ class Client:
         self.active = False
         self._nodes = nodes
         self._options = replace(self._options, timeout_us=timeout_us)
+
+    def ask_only(self, node: NodeId) -> None:
+        """From the next attempt on ask this node only; NO_NODE for anybody again."""
+        self._only = node
 
     def write_once(self) -> Operation:
         """Write one more value now, after the client was told to rest; it must have nothing in hand."""
@@ -192,7 +203,7 @@ class Client:
             return  # The client crashed while it waited to try again.
         ids = sorted(self._nodes)
         follow = self._hint in self._nodes and self._dice.chance(700_000)
-        node = self._hint if follow else self._dice.pick(ids)
+        node = self._only or (self._hint if follow else self._dice.pick(ids))
         self._hint = NodeId(0)
         operation.attempts += 1
         self._attempts_made += 1

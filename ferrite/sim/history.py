@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -132,13 +132,15 @@ class History:
         return sum(1 for operation in self.operations if operation.outcome == outcome)
 
 
-def to_json_lines(operations: Iterable[Operation], keys: Iterable[bytes]) -> str:
+def to_json_lines(operations: Sequence[Operation]) -> str:
     """Return the history as `ferrite-sim check --model ferrite` reads it: one line per begin and end, in real-time order.
 
-    A batch becomes one write per key and a list one read per key (`keys` are all there are), each by a process of its own: for
-    one key at a time that is what they are. Reads that may be stale are left out.
+    A batch becomes one write per key and a list one read per key, each by a process of its own: for one key at a time that is
+    what they are. The writes of a batch go without their revision, for that model gives each revision to one write. Reads that
+    may be stale are left out.
     """
-    names = sorted(keys)
+    written = {change.key for operation in operations for change in operation.changes}
+    names = sorted(written | {operation.key for operation in operations if operation.kind == "get"})
     lines: list[tuple[int, int, dict[str, Any]]] = []
     for operation in operations:
         for place, (begin, end) in enumerate(_parts(operation, names)):
@@ -168,6 +170,8 @@ def _parts(operation: Operation, keys: list[bytes]) -> Iterator[tuple[dict[str, 
             }
             yield {"f": "get", "key": key.decode(), "value": None}, {**end, **(seen if ok else {})}
         return
+    if len(operation.changes) > 1:
+        end = {}
     for place, change in enumerate(operation.changes):
         existed = {"existed": operation.existed[place]} if ok and place < len(operation.existed) else {}
         if isinstance(change, Put):

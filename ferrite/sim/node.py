@@ -141,6 +141,7 @@ class Node:
         self._wake_at_us = -1
         self._shown = {}
         identity = Identity(node_id=self.node_id, instance=self.instance, boot=self.boot)
+        world.invariants.opening(self.seen_as)
         try:
             self._log, recovered_log = LogThread.open(world, self, identity)
         except PowerLost:

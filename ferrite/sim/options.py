@@ -92,6 +92,14 @@ class FaultOptions:
     disk_stall_mean_us: int = 1_000_000
     disk_damage_every_us: int = 0
     """Bit rot, a misdirected write, a wiped or swapped disk, a lost tail: on one node a run at most, and it must refuse."""
+    lonely_leader_every_us: int = 0
+    """A leader is cut off with its writers, and the majority's leader may fall before the network is whole again."""
+    sleeper_every_us: int = 0
+    """A leader sleeps over an election; readers ask it meanwhile, and old answers arrive again."""
+    short_reigns_every_us: int = 0
+    """For a while each new leader falls soon after its election."""
+    forgetful_voter_every_us: int = 0
+    """A voter loses the tail that only it and the leader held, and the leader falls: on one node a run at most."""
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ferrite.sim.cluster import Cluster, Result
+from ferrite.sim.history import to_json_lines as history_lines
 from ferrite.sim.options import Options
 from ferrite.sim.recording import Recording, RecordingInvalid, to_json_lines
 from ferrite.sim.report import timeline_html
 from ferrite.sim.report_story import story_text
-from ferrite.sim.search.judge import history_text, judge_with_tape, play_to_end
+from ferrite.sim.search.judge import judge_with_tape, play_to_end
 from ferrite.sim.search.settings import options_hash
 from ferrite.sim.search.shrink import play
 from ferrite.sim.tape import Tape, to_json
@@ -111,7 +112,7 @@ def _write(folder: Path, cluster: Cluster, result: Result, tape: Tape | None, or
     files = {
         VERDICT: _json(verdict),
         "options.json": _json(dataclasses.asdict(cluster.world.options)),
-        "history.jsonl": history_text(cluster.history),
+        "history.jsonl": history_lines(cluster.history.operations),
         "events.jsonl": to_json_lines(recording.rows),
         **_views(verdict, recording, result.violation),
     }

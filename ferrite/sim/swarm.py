@@ -1,7 +1,8 @@
 """The options of a seed: which faults there are, and how strong.
 
 Swarm testing (Groce 2012): a run with few fault types at full strength reaches states that a mix of all hides. So each fault
-type is off in about half of the seeds, and drawn over its range otherwise.
+type is off in about half of the seeds, and drawn over its range otherwise. Two of three seeds then follow a profile, which
+strengthens what belongs together.
 """
 
 from __future__ import annotations
@@ -12,17 +13,41 @@ from typing import Final
 from ferrite.core import ReplicaConfig
 from ferrite.sim.dice import Stream, seeded
 from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
+from ferrite.sim.profiles import PROFILES, calm
 
-SECONDS: Final = 8
+SECONDS: Final = 5
 """Simulated time with faults of a default seed: twice as many seeds find more than seeds twice as long."""
+
+PROFILED_PPM: Final = 660_000
+"""The share of seeds that follow a profile."""
+PACES: Final = (1, 4, 10)
+"""How much quicker than the defaults timeouts, delays and faults are."""
+QUICKEST: Final = PACES[-1]
 
 
 def swarm(seed: int, *, nodes: int = 0, seconds: int = SECONDS) -> Options:
     """Return the options of a seed. `nodes` 0 draws 1 to 5 voters, mostly 3."""
+    name = profile_of(seed)
+    options = _free(seed, pace=QUICKEST if name else 0, nodes=nodes, seconds=seconds)
+    if not name:
+        return options
+    dice = seeded(seed, "profile", name)
+    options = PROFILES[name](calm(options, dice), dice)
+    chosen = nodes or options.nodes
+    return replace(options, nodes=chosen, spares=min(options.spares, NODES_MAX - chosen))
+
+
+def profile_of(seed: int) -> str:
+    """Return the name of the profile that a seed follows; "" for none."""
+    dice = seeded(seed, "profile")
+    return dice.pick(tuple(PROFILES)) if dice.chance(PROFILED_PPM) else ""
+
+
+def _free(seed: int, *, pace: int, nodes: int, seconds: int) -> Options:
     dice = seeded(seed, "swarm")
     drawn = dice.pick((3, 3, 3, 3, 3, 5, 5, 4, 2, 1))
     spares = dice.pick((0, 0, 1, 2)) if drawn > 1 else 2
-    pace = dice.pick((1, 4, 10))
+    pace = dice.pick(PACES) if pace == 0 else pace
     return Options(
         nodes=nodes or drawn,
         spares=min(spares, NODES_MAX - (nodes or drawn)),
@@ -129,6 +154,9 @@ def _faults(dice: Stream, pace: int) -> FaultOptions:
         slow_cpu_us=_seldom(dice, 300, 3_000),
         equal_jitter=dice.chance(50_000),
         reconfigure_ppm=_seldom(dice, 300_000),
+        lonely_leader_every_us=_seldom(dice, 4_000_000) // pace,
+        sleeper_every_us=_seldom(dice, 4_000_000) // pace,
+        short_reigns_every_us=_seldom(dice, 8_000_000) // pace,
         transfer_every_us=_some(dice, 1_000_000, 3_000_000) // pace,
         membership_every_us=_some(dice, 500_000, 1_500_000, 4_000_000) // pace,
     )

@@ -28,7 +28,8 @@ class TapeInvalid(ValueError):
 @dataclass(slots=True, kw_only=True)
 class Tape:
     """`draws`: name of a stream -> its raw numbers; what lies beyond the end is the plainest choice. `without`: operations that
-    are left out (`client0:17`, and `client0:17+` for all after that one). `violation` is the name of the invariant that the run broke, "" for none.
+    are left out (`client0:17`, and `client0:17+` for all after that one). `violation` is the name of the invariant that the run
+    broke, "" for none.
     """
 
     seed: int

@@ -1,7 +1,9 @@
 """A tape plays a run without the dice: whatever is drawn elsewhere, and in another order, does not touch it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -92,7 +94,9 @@ def test_recording_and_keeping_draws_change_nothing_in_a_run() -> None:
         (lambda raw: raw.update(draws=[]), "tape.draws is []"),
     ],
 )
-def test_a_damaged_tape_is_refused_with_a_reason(change, expected: str) -> None:
+def test_a_damaged_tape_is_refused_with_a_reason(
+    change: Callable[[dict[str, Any]], object], expected: str
+) -> None:
     text, _ = recorded(SEEDS[0])
     raw = json.loads(text)
     change(raw)

@@ -111,6 +111,8 @@ class GhostDisk:
     flushed_index: int = 0
     tail_taken: bool = False
     """A fault has taken the end of the log away since the last start."""
+    opens: int = 0
+    """How often the log was opened since the node last ran: each may have left a write of its own, finished or not."""
     tail_was_taken: bool = False
     """The same before an earlier start: the node may still say so."""
 

@@ -39,6 +39,10 @@ class Invariants:
         """What the harness knows and no node does."""
         return self.checks.ghost
 
+    def opening(self, node: NodeId) -> None:
+        """A node is about to open its log."""
+        self.ghost.disk(node).opens += 1
+
     def booted(self, node: NodeId, recovered: Recovered) -> None:
         """A node came up with this: its disk must be one of the images that the crash could leave."""
         disk = self.checks.ghost.disk(node)

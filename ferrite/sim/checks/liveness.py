@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from ferrite.core import NodeId, Role
+from ferrite.core import NO_NODE, NodeId, Role
 from ferrite.sim.checks.core import can_work, choose_core, usable_nodes
 from ferrite.sim.cluster import Cluster
 from ferrite.sim.history import OK
@@ -21,6 +21,8 @@ ELECTION_TIMEOUTS_MAX: Final = 10
 """L1: a leader within so many maximum election timeouts."""
 STABLE_TIMEOUTS: Final = 6
 """L8: the leader stays for so many maximum election timeouts of quiet."""
+REQUESTS_END_US: Final = 1_000_000
+"""How long after its deadline a request may still have an effect, but for a node that was broken."""
 FRESH_TIMEOUT_US: Final = 10_000_000
 """A healthy cluster answers far sooner, also on the slowest disk and network that a swarm draws."""
 OUTSIDE: Final = ("down", "cut off", "deaf", "mute")
@@ -29,6 +31,10 @@ OUTSIDE: Final = ("down", "cut off", "deaf", "mute")
 def converge(cluster: Cluster) -> None:
     """Heal and insist on L1, L2, L3, L5, L8, F3 and F4. Raises Violation."""
     cluster.end_faults()
+    options = cluster.world.options
+    if options.core_only and options.faults.membership_every_us:
+        # What operators asked for before must be done or refused: nobody takes a voter in that stays broken for good.
+        cluster.run_for(options.faults.request_timeout_us + REQUESTS_END_US)
     everybody = usable_nodes(cluster)
     core = choose_core(cluster)
     if len(core) < len(everybody) and can_work(cluster, core):
@@ -150,6 +156,8 @@ def converged(cluster: Cluster, core: Collection[NodeId] = ()) -> bool:
         status = node.status()
         if status is None or status.applied_index != status.last_log_index or status.membership.joint:
             return False
+        if status.transfer_target != NO_NODE:
+            return False  # Somebody asked for another leader before all was healed.
         found.add(
             (status.term, status.last_log_index, status.last_log_term, status.commit_index, status.leader)
         )

@@ -19,7 +19,8 @@ def recovered_problem(disk: GhostDisk, recovered: Recovered, *, opened: bool = T
     node = recovered.identity.node_id
     if found.lost_tail is not None and not (disk.tail_taken or disk.tail_was_taken):
         return f"node {node} reports a lost tail {found.lost_tail}, but no disk lost what it had synced"
-    if disk.tail_taken:
+    if disk.tail_taken or (disk.tail_was_taken and disk.opens > 1):
+        # An open that failed may have left its own write behind: what is there cannot be told apart by its number.
         _take_tail(disk, found)
     elif not disk.durable_seq <= survived_seq <= disk.performed_seq:
         return (
@@ -43,6 +44,7 @@ def recovered_problem(disk: GhostDisk, recovered: Recovered, *, opened: bool = T
     disk.durable_seq = disk.ordered_seq = disk.performed_seq = found.last_write_seq
     disk.tail_was_taken = disk.tail_was_taken or disk.tail_taken
     disk.tail_taken = False
+    disk.opens = 0
     return None
 
 

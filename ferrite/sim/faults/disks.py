@@ -74,7 +74,7 @@ def _damage(cluster: Cluster, fault: Fault) -> None:
             _swap(nodes)
             cluster.lasts_until(cluster.now_us + SWAPPED_US, _swap_back, cluster, nodes)
         case _:
-            _lose_tail(cluster, nodes[0], fault.stream())
+            lose_tail(cluster, nodes[0], fault.stream())
     for node in nodes:
         node.held_down = False
         node.start()
@@ -107,7 +107,7 @@ def _swap_back(cluster: Cluster, nodes: list[Node]) -> None:
             node.start()
 
 
-def _lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
+def lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
     """Take the end of the log away, as far as the durable mark can tell that it is missing."""
     segments = sorted(name for name in node.disk.list() if name.endswith(".seg"))
     if not segments:

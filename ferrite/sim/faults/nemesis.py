@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ferrite.core import StopCode
 from ferrite.sim.dice import Stream
-from ferrite.sim.faults import clocks, disks, links, operators, processes
+from ferrite.sim.faults import clocks, combined, disks, links, operators, processes
 from ferrite.sim.faults.kinds import Kind
 from ferrite.sim.faults.plan import Fault
 from ferrite.sim.node import Node
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from ferrite.sim.cluster import Cluster
 
 KINDS: Final = {
-    kind.name: kind for module in (processes, links, clocks, disks, operators) for kind in module.KINDS
+    kind.name: kind
+    for module in (processes, links, clocks, disks, operators, combined)
+    for kind in module.KINDS
 }
 """Every kind of fault that has a time of its own. Those that befall a frame, a disk operation or a timer have a `Site`."""
 RESTART_AFTER_STOP_US: Final = 300_000

@@ -41,10 +41,17 @@ class Site:
     __slots__ = ("_bits", "_count", "_kind", "_plan", "_threshold", "name", "nodes")
 
     def __init__(
-        self, plan: FaultPlan, kind: str, place: tuple[int, ...], ppm: int, bits: Callable[[int], int]
+        self,
+        plan: FaultPlan,
+        kind: str,
+        place: tuple[int, ...],
+        ppm: int,
+        bits: Callable[[int], int],
+        *,
+        nodes: tuple[int, ...],
     ) -> None:
         self.name = " ".join((kind, *map(str, place)))
-        self.nodes = place
+        self.nodes = nodes
         self._kind = kind
         self._plan = plan
         self._threshold = (ppm << 32) // PPM
@@ -96,10 +103,10 @@ class FaultPlan:
         after it.
         """
 
-    def site(self, kind: str, ppm: int, *place: int) -> Site:
-        """Return a place for this kind of fault."""
+    def site(self, kind: str, ppm: int, *place: int, of_nodes: bool = True) -> Site:
+        """Return a place for this kind of fault; `of_nodes`: the place is named by ids of nodes."""
         bits = seeded(self._seed, "fault", kind, *place).bits if ppm and self.taped is None else _no_bits
-        return Site(self, kind, place, ppm, bits)
+        return Site(self, kind, place, ppm, bits, nodes=place if of_nodes else ())
 
     def strike(self, fault: Fault) -> Fault | None:
         """Note that it strikes; None when it was to be left out."""

@@ -4,13 +4,12 @@ or revisions. An error that nobody foresaw is a verdict too.
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from ferrite.sim.history import READS, History, to_json_lines
+from ferrite.sim.history import to_json_lines
 from ferrite.sim.linearizability.check import check_history
 from ferrite.sim.violation import Violation
 
@@ -42,14 +41,14 @@ def judge(cluster: Cluster, *, black_box: bool = False, run: Callable[[], Result
     """
     try:
         result = (run or cluster.run)()
-        _name_clients(cluster)
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this seed and must be reported
-        _name_clients(cluster)
         found = crash_of(error, time_us=cluster.now_us, event_number=cluster.world.timeline.events_done)
         return _ended(cluster, found)
     if result.violation is not None or not black_box:
         return result
-    verdict = check_history(history_text(cluster.history), model="ferrite", checker="search", steps=STEPS_MAX)
+    verdict = check_history(
+        to_json_lines(cluster.history.operations), model="ferrite", checker="search", steps=STEPS_MAX
+    )
     if verdict.status == "violation":
         found = cluster.world.violation(
             BLACK_BOX_NAME,
@@ -60,15 +59,6 @@ def judge(cluster: Cluster, *, black_box: bool = False, run: Callable[[], Result
         result = _ended(cluster, found)
     result.counters[BLACK_BOX_COUNTERS[verdict.status == "undecided"]] = 1
     return result
-
-
-def _name_clients(cluster: Cluster) -> None:
-    """A fault that strikes a client has the client's number as its place: in a recording, places are nodes."""
-    recording = cluster.world.recording
-    for row in recording.rows if recording is not None else ():
-        if row["row"] == "fault" and row["kind"] in CLIENT_FAULTS and row["nodes"]:
-            row["text"] = f"{row['kind']} at client{row['nodes'][0]}"
-            row["nodes"] = []
 
 
 def judge_with_tape(cluster: Cluster, *, black_box: bool = False) -> tuple[Tape | None, Result]:
@@ -124,19 +114,3 @@ def _ended(cluster: Cluster, found: Violation) -> Result:
         recording.rows = [row for row in recording.rows if row["row"] not in ("point", "end")]
         finish_recording(cluster, found)
     return cluster.result(found)
-
-
-def history_text(history: History) -> str:
-    """The history as `ferrite-sim check --model ferrite` reads it.
-
-    The changes of one batch share a revision, which that model's witness check takes for two writes of one revision: they go
-    without, and the history is left to the search.
-    """
-    keys = {change.key for operation in history.operations for change in operation.changes}
-    keys |= {operation.key for operation in history.operations if operation.kind in READS and operation.key}
-    batches = {operation.number for operation in history.operations if len(operation.changes) > 1}
-    rows = [json.loads(line) for line in to_json_lines(history.operations, keys).splitlines()]
-    for row in rows:
-        if row["process"] // 1000 in batches:
-            row.pop("revision", None)
-    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
