@@ -164,7 +164,7 @@ def _extend_committed(checks: Checks, node: NodeId, status: View) -> None:
         ghost.committed_terms.append(term)
         payload = ghost.entry_of[chain].payload
         if payload_kind(payload) == EntryKind.COMMAND:
-            _once(checks, index, term, payload)
+            _once(checks, index, payload)
         if payload_kind(payload) == EntryKind.MEMBERSHIP:
             ghost.committed_memberships.append((index, payload))
     ghost.commits_by_term[status.term] = status.commit_index
@@ -174,18 +174,18 @@ def _extend_committed(checks: Checks, node: NodeId, status: View) -> None:
         checks.committed(node, first, status.commit_index, status.term)
 
 
-def _once(checks: Checks, index: int, term: int, payload: bytes) -> None:
+def _once(checks: Checks, index: int, payload: bytes) -> None:
     try:
         origin = decode_command(payload[PAYLOAD_HEADER_BYTES:]).origin
     except CommandInvalid:
         return
-    # Contract 4: what is forwarded is appended at most once within a term.
-    first = checks.ghost.taken.setdefault((origin, term), index)
+    # Contract 4 and 8: what a node took is forwarded again only when it certainly was not appended, with a session or without.
+    first = checks.ghost.taken.setdefault(origin, index)
     if first != index:
         checks.fail(
             "FORWARD",
-            "A command that a node took is appended at most once within a term.",
-            f"{origin} stands at {first} and {index}, both of term {term}",
+            "A command that a node took is committed once at most.",
+            f"{origin} stands at {first} and {index}",
         )
 
 

@@ -149,8 +149,8 @@ class Ghost:
     votes: dict[int, dict[NodeId, NodeId]] = field(default_factory=dict)
     """Term -> voter -> candidate, as durable on disks."""
     disks: dict[NodeId, GhostDisk] = field(default_factory=dict)
-    taken: dict[tuple[object, int], int] = field(default_factory=dict)
-    """(origin of a command, term) -> its committed index."""
+    taken: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """Origin of a command (node, boot, request) -> its committed index."""
     snapshots: dict[bytes, int] = field(default_factory=dict)
     """Snapshot id -> its last index, of every snapshot ever saved."""
     state_hashes: dict[int, bytes] = field(default_factory=dict)
