@@ -384,7 +384,7 @@ class Node:
         assert self.replica is not None, "only a running node waits for a deadline"
         timeline = self._world.timeline
         at_us = self.clock.when(self.replica.deadline_us)
-        if at_us < timeline.now_us:  # noqa: FURB136, PLR1730 - `max` costs as much as the rest
+        if at_us < timeline.now_us:  # noqa: PLR1730 - `max` costs as much as the rest
             at_us = timeline.now_us
         if self._wake_at_us < 0 or at_us < self._wake_at_us:
             self._wake_at_us = at_us
