@@ -121,12 +121,11 @@ class Network:
         if options.duplicate_ppm and link.duplicate.strikes():
             self.counters["duplicated"] += 1
             self._transmit(source, target, link, frame, send_row)
-        if options.replay_ppm:
-            if link.old and (fault := link.replay.strikes()):
-                self.counters["replayed"] += 1
-                old, old_row = fault.stream().pick(link.old)
-                self._transmit(source, target, link, bytes_of(old), old_row)
-            link.old.append((frame, send_row))
+        if options.replay_ppm and link.old and (fault := link.replay.strikes()):
+            self.counters["replayed"] += 1
+            old, old_row = fault.stream().pick(link.old)
+            self._transmit(source, target, link, bytes_of(old), old_row)
+        link.old.append((frame, send_row))
 
     def _transmit(self, source: NodeId, target: NodeId, link: Link, frame: Frame, send_row: int) -> None:
         options = self.options

@@ -6,23 +6,20 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from dataclasses import replace
+from typing import Final
 
 from ferrite.core import (
     Change,
     Consistency,
     FrameError,
     Identity,
-    InvariantViolated,
     Membership,
     NodeId,
     Recovered,
     Replica,
     ReplicaConfig,
     ReplicaStatus,
-    RequestId,
     StopCode,
     actions,
     decode_frame,
@@ -31,40 +28,23 @@ from ferrite.core import (
 )
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity
 from ferrite.core.kv import Operation, Query, Session, encode_command
-from ferrite.sim.answers import Abandoned, Callback, Refused, Replied
+from ferrite.sim.answers import Callback
 from ferrite.sim.clock import Clock
+from ferrite.sim.desk import Desk, Waiting
 from ferrite.sim.dice import PPM
 from ferrite.sim.disk import PowerLost, SimDisk
 from ferrite.sim.log_thread import LogThread
 from ferrite.sim.network import Frame, Letter
+from ferrite.sim.orders import Doom, perform
+from ferrite.sim.outbox import Outbox
 from ferrite.sim.reconfigure import reconfigured
 from ferrite.sim.state_thread import StateThread
 from ferrite.sim.store import SimStore
-from ferrite.sim.summary import state_of, step_summary, text_of
-from ferrite.sim.violation import Violation
-from ferrite.sim.world import World
+from ferrite.sim.summary import state_of, step_fields, step_summary
+from ferrite.sim.world import World, finding
 
 STEPS_AT_ONCE_MAX: Final = 10_000
 """Steps of one node without time passing, above which it is a busy loop (L9)."""
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True, kw_only=True)
-class Waiting:
-    """A request without an answer. `query` is set for reads."""
-
-    callback: Callback
-    query: Query | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Doom:
-    """A crash that strikes inside a coming step: after so many actions, or before the next action of a kind."""
-
-    after_actions: int = 0
-    before: str = ""
-    power_loss: bool = True
 
 
 class Node:
@@ -103,9 +83,8 @@ class Node:
         self._inbox: deque[events.Event] = deque()
         self._causes: deque[int] = deque()
         """With a recording: the row that brought about each event of the inbox."""
-        self._outbox: dict[NodeId, list[messages.Message]] = {}
-        self._waiting: dict[RequestId, Waiting] = {}
-        self._next_request = 1
+        self._outbox = Outbox(node_id, world, self._dice)
+        self._desk = Desk(node_id, world)
         self._wake_at_us = -1
         self._busy_until_us = 0
         self._steps_at_us = (0, 0)
@@ -114,8 +93,6 @@ class Node:
         self._shown: dict[str, object] = {}
         self._log: LogThread | None = None
         self._state: StateThread | None = None
-
-    # ------------------------------------------------------------------------------------------------ life
 
     @property
     def running(self) -> bool:
@@ -148,10 +125,10 @@ class Node:
             self.crash(power_loss=True)
             return
         except DiskError as error:
-            self._stopped(StopCode.DISK_FULL if error.disk_full else StopCode.DISK_ERROR, error.detail)
+            self.stopped(StopCode.DISK_FULL if error.disk_full else StopCode.DISK_ERROR, error.detail)
             return
         except (LogCorrupt, WrongIdentity, NewerFormat) as error:
-            self._stopped(StopCode.CORRUPTION, str(error))
+            self.stopped(StopCode.CORRUPTION, str(error))
             return
         self._state = StateThread(world, self, identity)
         recovered = Recovered(identity=identity, log=recovered_log, state=self._state.recovered_state())
@@ -160,7 +137,10 @@ class Node:
         world.note(self.node_id, "boot", self.boot, last, applied)
         term = recovered_log.hard_state.term
         world.row("boot", node=self.node_id, boot=self.boot, last=last, applied=applied, term=term)
-        self.replica = self._guarded(lambda: world.replica_class(self._config(), recovered, self.local_us))
+        try:
+            self.replica = world.replica_class(self._config(), recovered, self.local_us)
+        except Exception as error:
+            raise finding(world, self.node_id, error) from error
         world.invariants.stepped(self.seen_as, self.replica.glance(), [])
         self._arm()
 
@@ -191,7 +171,7 @@ class Node:
         self._inbox.clear()
         self._causes.clear()
         self._outbox.clear()
-        self._waiting.clear()
+        self._desk.clear()
         if power_loss:
             self.disk.power_loss()
         else:
@@ -247,15 +227,13 @@ class Node:
         if status is not None and self._state is not None:
             self._world.invariants.state_hash(self.seen_as, status.applied_index, self._state.state_hash())
 
-    # ------------------------------------------------------------------------------------------------ requests
-
     def propose(
         self, operation: Operation, session: Session | None, timeout_us: int, callback: Callback
     ) -> None:
         """A client's write arrives. A node that is down answers nothing."""
         if not self.running:
             return
-        request = self._new_request(Waiting(callback=callback))
+        request = self._desk.take(Waiting(callback=callback))
         command = encode_command(operation, origin=(self.node_id, self.boot, request), session=session)
         deadline_us = self.local_us + timeout_us
         self.report(events.ProposalReceived(request=request, command=command, deadline_us=deadline_us))
@@ -272,7 +250,7 @@ class Node:
         """A client's read arrives."""
         if not self.running:
             return
-        request = self._new_request(Waiting(callback=callback, query=query))
+        request = self._desk.take(Waiting(callback=callback, query=query, max_staleness_us=max_staleness_us))
         deadline_us = self.local_us + timeout_us
         self.report(
             events.ReadRequested(
@@ -287,7 +265,7 @@ class Node:
         """An operator's membership change arrives."""
         if not self.running:
             return
-        request = self._new_request(Waiting(callback=callback))
+        request = self._desk.take(Waiting(callback=callback))
         deadline_us = self.local_us + timeout_us
         self.report(events.MembershipChangeRequested(request=request, change=change, deadline_us=deadline_us))
 
@@ -295,7 +273,7 @@ class Node:
         """An operator hands leadership over."""
         if not self.running:
             return
-        request = self._new_request(Waiting(callback=callback))
+        request = self._desk.take(Waiting(callback=callback))
         deadline_us = self.local_us + timeout_us
         self.report(events.TransferRequested(request=request, target=target, deadline_us=deadline_us))
 
@@ -303,7 +281,7 @@ class Node:
         """`/init` arrives."""
         if not self.running:
             return
-        request = self._new_request(Waiting(callback=callback))
+        request = self._desk.take(Waiting(callback=callback))
         self.report(events.BootstrapRequested(request=request, cluster_id=cluster_id, membership=membership))
 
     def shut_down(self, timeout_us: int) -> None:
@@ -311,18 +289,10 @@ class Node:
         if self.running:
             self.report(events.ShutdownRequested(deadline_us=self.local_us + timeout_us))
 
-    def _new_request(self, waiting: Waiting) -> RequestId:
-        request = RequestId(self._next_request)
-        self._next_request += 1
-        self._waiting[request] = waiting
-        return request
-
     @property
     def waiting_count(self) -> int:
         """Requests without an answer."""
-        return len(self._waiting)
-
-    # ------------------------------------------------------------------------------------------------ events in
+        return len(self._desk)
 
     def peer_unreachable(self, peer: NodeId, delay_us: int) -> None:
         """The transport will notice a little later that it lost the connection to this peer."""
@@ -406,8 +376,6 @@ class Node:
             self._wake_at_us = -1
             self._wake(boot)
 
-    # ------------------------------------------------------------------------------------------------ the loop
-
     def _wake(self, boot: int) -> None:
         replica, inbox = self.replica, self._inbox
         if boot != self.boot or replica is None or self.paused:
@@ -440,12 +408,8 @@ class Node:
         try:
             ordered = replica.step(batch, self.clock.read(world.timeline.now_us))
         except Exception as error:
-            raise self._finding(error) from error
-        world.trace.note(
-            world.timeline.now_us,
-            self.node_id,
-            *step_summary(batch, ordered),
-        )
+            raise finding(world, self.node_id, error) from error
+        world.trace.note(world.timeline.now_us, self.node_id, *step_summary(batch, ordered))
         if world.recording is not None:
             self._record_step(batch, ordered, replica.status())
         world.invariants.stepped(self.seen_as, replica.glance(), ordered)
@@ -458,18 +422,14 @@ class Node:
         boot, last = self.boot, len(ordered) - 1
         for place, action in enumerate(ordered):
             doom = self.doom
-            if doom is not None and (
-                type(action).__name__ == doom.before
-                if doom.before
-                else place >= min(doom.after_actions, last)
-            ):
+            if doom is not None and doom.strikes(action, place, last):
                 self._flush_frames(boot)
                 self.crash(power_loss=doom.power_loss)
                 return
             if type(action) is actions.Send:  # Nearly all of them.
                 self.send(action.to, action.message)
             else:
-                self._perform(action)
+                perform(self, action, self._desk, self._log, self._state)
             if self.replica is not replica:
                 return
         self._flush_frames(boot)
@@ -479,16 +439,9 @@ class Node:
     ) -> None:
         causes = sorted({cause for cause in (self._causes.popleft() for _ in batch) if cause})
         shown = state_of(status)
-        changed = {"state": shown} if shown != self._shown else {}
+        fields = step_fields(batch, ordered) | ({"state": shown} if shown != self._shown else {})
         self._shown = shown
-        self.step_row = self._world.row(
-            "step",
-            node=self.node_id,
-            cause=causes,
-            events=[text_of(event) for event in batch] or ["timer"],
-            actions=[text_of(action) for action in ordered],
-            **changed,
-        )
+        self.step_row = self._world.row("step", node=self.node_id, cause=causes, **fields)
 
     def _deep_check(self) -> None:
         self._steps_since_deep += 1
@@ -501,64 +454,10 @@ class Node:
         if self._log is not None:
             self._log.check_image()
 
-    def _perform(self, action: actions.Action) -> None:
-        log, state = self._log, self._state
-        assert log is not None, "a running node has its threads"
-        assert state is not None, "the same"
-        match action:
-            case actions.Persist() | actions.LoadEntries() | actions.DiscardLog():
-                log.order(action)
-            case actions.Apply():
-                state.apply(action)
-            case actions.FlushState():
-                state.flush()
-            case actions.SaveSnapshot():
-                assert self.replica is not None, "the same"
-                state.save_snapshot(self.replica.status().cluster_id)
-            case actions.SendSnapshot():
-                state.send_snapshot(action)
-            case actions.StoreChunk():
-                state.store_chunk(action)
-            case actions.InstallSnapshot(snapshot=snapshot):
-                state.install_snapshot(snapshot)
-            case actions.ServeRead(requests=requests, read_index=read_index):
-                for request in requests:
-                    waiting = self._answered(request)
-                    assert waiting.query is not None, f"request {request} is no read"
-                    waiting.callback(Replied(result=state.serve(waiting.query, read_index)))
-            case actions.Reply(request=request, result=result):
-                self._answered(request).callback(Replied(result=result))
-            case actions.Refuse(request=request, code=code, detail=detail, leader=leader):
-                self._answered(request).callback(Refused(code=code, detail=detail, leader=leader))
-            case actions.Abandon(request=request, detail=detail):
-                self._answered(request).callback(Abandoned(detail=detail))
-            case actions.Announce() | actions.Send():
-                pass  # The latter leaves by the short way, above.
-            case actions.Stop(code=code, detail=detail):
-                self._stopped(code, detail)
-
-    def _answered(self, request: RequestId) -> Waiting:
-        waiting = self._waiting.pop(request, None)
-        # Contract 2: every request gets exactly one of Reply, ServeRead, Refuse, Abandon.
-        if waiting is None:
-            raise self._world.violation(
-                "ANSWER",
-                "Every request is answered exactly once.",
-                f"node {self.node_id} answers {request} again",
-            )
-        return waiting
-
-    # ------------------------------------------------------------------------------------------------ frames out
-
     def send(self, to: NodeId, message: messages.Message) -> None:
         """Queue a message for the frame of this step; now and then the frame leaves at once."""
         self._world.invariants.sending(self.seen_as, to, message)
-        batch = self._outbox.get(to)
-        if batch is None:
-            self._outbox[to] = [message]
-        else:
-            batch.append(message)
-        if self._dice.chance(100_000):
+        if self._outbox.put(to, message):
             self._flush_frames(self.boot)
 
     def send_now(self, to: NodeId, message: messages.Message) -> None:
@@ -567,29 +466,11 @@ class Node:
         self._flush_frames(self.boot)
 
     def _flush_frames(self, boot: int) -> None:
-        replica = self.replica
-        if not self._outbox or replica is None or boot != self.boot:
-            return
-        world = self._world
-        for to, batch in self._outbox.items():
-            frame = Letter(replica.header_for(to), batch)
-            row = 0
-            if world.recording is not None:
-                texts = [text_of(message) for message in batch]
-                row = world.row(
-                    "send",
-                    source=self.node_id,
-                    target=to,
-                    cause=self.step_row,
-                    messages=texts,
-                    bytes=len(frame.encode()),
-                )
-            world.network.send(self.node_id, to, frame, row)
-        self._outbox.clear()
+        if self.replica is not None and boot == self.boot:
+            self._outbox.flush(self.replica, self.step_row)
 
-    # ------------------------------------------------------------------------------------------------ ends
-
-    def _stopped(self, code: StopCode, detail: str) -> None:
+    def stopped(self, code: StopCode, detail: str) -> None:
+        """The process ends by itself, with this exit code."""
         self._flush_frames(self.boot)
         self.stop_code = code
         self._world.note(self.node_id, "stop", int(code))
@@ -601,21 +482,6 @@ class Node:
                 "A node stops with these codes only for faults that were injected.",
                 f"node {self.node_id}: {code!r}: {detail}",
             )
-
-    def _guarded(self, call: Callable[[], T]) -> T:
-        """Call the replica; whatever it raises is a finding."""
-        try:
-            return call()
-        except Exception as error:
-            raise self._finding(error) from error
-
-    def _finding(self, error: Exception) -> Violation:
-        if isinstance(error, InvariantViolated):
-            name, sentence = "CORE", "No state of a replica is impossible."
-        else:
-            name, sentence = "CRASH", "A replica never raises."
-        facts = f"node {self.node_id}: {error if isinstance(error, InvariantViolated) else repr(error)}"
-        return self._world.violation(name, sentence, facts, kind="crash")
 
     def _count_step(self) -> None:
         now_us = self._world.timeline.now_us

@@ -22,8 +22,9 @@ from ferrite.sim.cluster import Cluster
 from ferrite.sim.faults.processes import FAILPOINTS
 from ferrite.sim.history import PENDING, Operation
 from ferrite.sim.network import Ends, links_between
-from ferrite.sim.node import Doom, Node
+from ferrite.sim.node import Node
 from ferrite.sim.options import ClientOptions, NetworkOptions, Options
+from ferrite.sim.orders import Doom
 from ferrite.sim.requests import REQUEST_TIMEOUT_US, Outcome, Requests, outcome_of
 from ferrite.sim.violation import Violation
 

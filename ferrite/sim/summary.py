@@ -129,3 +129,11 @@ def state_of(status: ReplicaStatus) -> dict[str, Any]:
         "outgoing": list(membership.outgoing),
         "learners": list(membership.learners),
     }
+
+
+def step_fields(batch: Sequence[events.Event], ordered: Sequence[actions.Action]) -> dict[str, Any]:
+    """What a recording says of a step."""
+    return {
+        "events": [text_of(event) for event in batch] or ["timer"],
+        "actions": [text_of(action) for action in ordered],
+    }

@@ -18,6 +18,8 @@ from ferrite.sim.profiles import PROFILES, calm
 SECONDS: Final = 5
 """Simulated time with faults of a default seed: twice as many seeds find more than seeds twice as long."""
 
+EVENTS_MAX: Final = 500_000
+"""Honest seeds have 150,000 events at most."""
 PROFILED_PPM: Final = 660_000
 """The share of seeds that follow a profile."""
 PACES: Final = (1, 4, 10)
@@ -53,6 +55,7 @@ def _free(seed: int, *, pace: int, nodes: int, seconds: int) -> Options:
         spares=min(spares, NODES_MAX - (nodes or drawn)),
         seconds=seconds,
         batch_events_max=dice.pick((1, 4, 16, 64)),
+        events_max=EVENTS_MAX,
         core_only=dice.chance(500_000),
         replica=_replica(dice, seed, pace),
         network=_network(dice, pace),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ferrite.core import NodeId, Replica
+from ferrite.core import InvariantViolated, NodeId, Replica
 from ferrite.sim.checks.invariants import Invariants
 from ferrite.sim.dice import Dice
 from ferrite.sim.faults.plan import Fault, FaultPlan
@@ -71,3 +71,12 @@ class World:
             event_number=self.timeline.events_done,
             kind=kind,
         )
+
+
+def finding(world: World, node: NodeId, error: Exception) -> Violation:
+    """Whatever a replica raises is a finding."""
+    if isinstance(error, InvariantViolated):
+        return world.violation(
+            "CORE", "No state of a replica is impossible.", f"node {node}: {error}", kind="crash"
+        )
+    return world.violation("CRASH", "A replica never raises.", f"node {node}: {error!r}", kind="crash")

@@ -30,6 +30,8 @@ class Seen:
     applied_index: int = 0
     apply_outstanding: bool = False
     membership_index: int = -1
+    chunks: dict[tuple[NodeId, bytes, int], tuple[int, int]] = field(default_factory=dict)
+    """(peer, snapshot, offset) -> (when, how often) this piece was sent since then, within one heartbeat interval."""
     tail_lost: set[NodeId] = field(default_factory=set)
     """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
 

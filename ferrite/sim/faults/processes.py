@@ -8,7 +8,8 @@ from ferrite.core import NodeId
 from ferrite.sim.dice import Stream
 from ferrite.sim.faults.kinds import Drawn, Kind
 from ferrite.sim.faults.plan import Fault
-from ferrite.sim.node import Doom, Node
+from ferrite.sim.node import Node
+from ferrite.sim.orders import Doom
 
 if TYPE_CHECKING:
     from ferrite.sim.cluster import Cluster
