@@ -20,6 +20,7 @@ from ferrite.core import (
     Replica,
     ReplicaConfig,
     ReplicaStatus,
+    Role,
     StopCode,
     actions,
     decode_frame,
@@ -70,6 +71,8 @@ class Node:
         self.event_cost_us = 0
         """A slow processor: every event costs so much."""
         self.clock = Clock(0, 0)
+        self.led_us = -1
+        """When, by its own clock, this incarnation last led."""
         self.events_told = 0
         """Facts that replicas of this node were told."""
         self.dropped_messages = 0
@@ -115,7 +118,7 @@ class Node:
         self.stop_code = None
         self.restart_pending = False
         self.clock = Clock(self._dice.between(0, 1 << 40), world.timeline.now_us, self.clock.rate_ppm)
-        self._wake_at_us = -1
+        self.led_us = self._wake_at_us = -1
         self._shown = {}
         identity = Identity(node_id=self.node_id, instance=self.instance, boot=self.boot)
         world.invariants.opening(self.seen_as)
@@ -135,8 +138,8 @@ class Node:
         world.invariants.booted(self.seen_as, recovered)
         last, applied = recovered_log.last_index, recovered.state.applied_index
         world.note(self.node_id, "boot", self.boot, last, applied)
-        term = recovered_log.hard_state.term
-        world.row("boot", node=self.node_id, boot=self.boot, last=last, applied=applied, term=term)
+        row = {"boot": self.boot, "last": last, "applied": applied, "term": recovered_log.hard_state.term}
+        world.row("boot", node=self.node_id, **row)
         try:
             self.replica = world.replica_class(self._config(), recovered, self.local_us)
         except Exception as error:
@@ -412,11 +415,15 @@ class Node:
         world.trace.note(world.timeline.now_us, self.node_id, *step_summary(batch, ordered))
         if world.recording is not None:
             self._record_step(batch, ordered, replica.status())
-        world.invariants.stepped(self.seen_as, replica.glance(), ordered)
+        glance = replica.glance()
+        world.invariants.stepped(self.seen_as, glance, ordered)
+        if glance.role is Role.LEADER:
+            self.led_us = self.clock.read(world.timeline.now_us)
         if ordered:
             self._perform_all(replica, ordered)
-        if self._deep_check_every and self.replica is replica:
-            self._deep_check()
+        self._steps_since_deep += 1
+        if 0 < self._deep_check_every <= self._steps_since_deep and self.replica is replica:
+            self.deep_check()
 
     def _perform_all(self, replica: Replica, ordered: list[actions.Action]) -> None:
         boot, last = self.boot, len(ordered) - 1
@@ -443,14 +450,9 @@ class Node:
         self._shown = shown
         self.step_row = self._world.row("step", node=self.node_id, cause=causes, **fields)
 
-    def _deep_check(self) -> None:
-        self._steps_since_deep += 1
-        if self._steps_since_deep >= self._deep_check_every:
-            self._steps_since_deep = 0
-            self.deep_check()
-
     def deep_check(self) -> None:
         """The checks that cost a pass over the log. Raises Violation."""
+        self._steps_since_deep = 0
         if self._log is not None:
             self._log.check_image()
 

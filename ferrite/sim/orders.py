@@ -76,7 +76,7 @@ def _check_staleness(node: Node, bound_us: int) -> None:
     status = node.status()
     if not bound_us or status is None or status.role is Role.LEADER:
         return
-    heard_us = status.leader_last_heard_us
+    heard_us = max(status.leader_last_heard_us, node.led_us)
     # S18 for reads that may be stale: a leader was heard within the bound that the client gave.
     if heard_us < 0 or node.local_us - heard_us > bound_us:
         raise Violation(

@@ -46,7 +46,7 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     32: (requests.a_request_is_repeated, "S17"),
     33: (logs.a_truncation_is_lost_with_the_tail_of_the_log, "S5"),
     34: (membership.a_change_waits_for_a_predecessors_joint_state, "CRASH"),
-    35: (snapshots.every_chunk_and_every_answer_comes_twice, STORY),
+    35: (snapshots.every_chunk_and_every_answer_comes_twice, "S24"),
     36: (logs.a_restarted_follower_only_tells_its_term, "S13"),
     37: (disks.entries_are_loaded_while_more_are_appended, "LOAD"),
     38: (membership.a_leader_sleeps_over_its_quorum_and_its_change, "ANSWER"),

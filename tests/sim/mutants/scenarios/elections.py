@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ferrite.core import Index, Role, Term, messages
 from ferrite.sim import DiskOptions
 from tests.sim.helpers import finish, quiet_cluster
@@ -92,8 +90,12 @@ def _two_candidates_ask(*, restart: bool) -> None:
     finish(cluster)
 
 
-two_candidates_ask_one_voter = partial(_two_candidates_ask, restart=False)
-a_voter_restarts_between_two_candidates = partial(_two_candidates_ask, restart=True)
+def two_candidates_ask_one_voter() -> None:
+    _two_candidates_ask(restart=False)
+
+
+def a_voter_restarts_between_two_candidates() -> None:
+    _two_candidates_ask(restart=True)
 
 
 def a_cut_off_leader_returns_with_a_tail() -> None:
