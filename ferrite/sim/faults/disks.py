@@ -116,19 +116,21 @@ def lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
     raw = node.disk.image(dice).read(newest, 0, node.disk.size(newest))
     used = -(-len(raw.rstrip(b"\0")) // SECTOR_BYTES)
     keep = {newest: dice.between(1, max(1, used - 1)) * SECTOR_BYTES}
-    trial = node.disk.image(dice)
+    whole, trial = node.disk.image(dice), node.disk.image(dice)
     trial.take_tail(keep)
-    if _is_noticed(trial):
+    if _is_noticed(whole, trial):
         node.disk.take_tail(keep)
         node.store.fall_back()  # A state ahead of its log would be corruption.
         cluster.world.invariants.ghost.disk(node.seen_as).tail_taken = True
 
 
-def _is_noticed(disk: SimDisk) -> bool:
+def _is_noticed(whole: SimDisk, trial: SimDisk) -> bool:
+    """Would the node say that it lost its tail? Without a base record it would have its old beginning back: not simulated."""
     try:
-        return check_log(disk)[1].lost_tail is not None
+        before, after = check_log(whole)[0], check_log(trial)[0]
     except LogCorrupt:
         return False
+    return after.lost_tail is not None and after.base_index == before.base_index
 
 
 KINDS: Final = (
