@@ -15,14 +15,16 @@ from ferrite.sim.dice import Stream, seeded
 from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
 from ferrite.sim.profiles import PROFILES, calm
 
-SECONDS: Final = 5
+SECONDS: Final = 3
 """Simulated time with faults of a default seed: twice as many seeds find more than seeds twice as long."""
 
 EVENTS_MAX: Final = 500_000
 """Honest seeds have 150,000 events at most."""
+DEEP_CHECK_EVERY: Final = 1_500
+"""Steps of a node; also at the end of each run."""
 PROFILED_PPM: Final = 660_000
 """The share of seeds that follow a profile."""
-PACES: Final = (1, 4, 10)
+PACES: Final = (2, 5, 10)
 """How much quicker than the defaults timeouts, delays and faults are."""
 QUICKEST: Final = PACES[-1]
 
@@ -56,6 +58,7 @@ def _free(seed: int, *, pace: int, nodes: int, seconds: int) -> Options:
         seconds=seconds,
         batch_events_max=dice.pick((1, 4, 16, 64)),
         events_max=EVENTS_MAX,
+        deep_check_every=DEEP_CHECK_EVERY,
         core_only=dice.chance(500_000),
         replica=_replica(dice, seed, pace),
         network=_network(dice, pace),

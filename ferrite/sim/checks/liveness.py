@@ -19,7 +19,7 @@ from ferrite.sim.violation import Violation
 
 ELECTION_TIMEOUTS_MAX: Final = 10
 """L1: a leader within so many maximum election timeouts."""
-STABLE_TIMEOUTS: Final = 6
+STABLE_TIMEOUTS: Final = 4
 """L8: the leader stays for so many maximum election timeouts of quiet."""
 REQUESTS_END_US: Final = 1_000_000
 """How long after its deadline a request may still have an effect, but for a node that was broken."""
