@@ -15,7 +15,7 @@ from ferrite.sim.dice import Stream, seeded
 from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
 from ferrite.sim.profiles import PROFILES, calm
 
-SECONDS: Final = 3
+SECONDS: Final = 2
 """Simulated time with faults of a default seed: twice as many seeds find more than seeds twice as long."""
 
 EVENTS_MAX: Final = 500_000
@@ -24,7 +24,7 @@ DEEP_CHECK_EVERY: Final = 1_500
 """Steps of a node; also at the end of each run."""
 PROFILED_PPM: Final = 660_000
 """The share of seeds that follow a profile."""
-PACES: Final = (2, 5, 10)
+PACES: Final = (5, 10)
 """How much quicker than the defaults timeouts, delays and faults are."""
 QUICKEST: Final = PACES[-1]
 

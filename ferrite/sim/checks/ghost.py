@@ -111,6 +111,10 @@ class GhostDisk:
     flushed_index: int = 0
     tail_taken: bool = False
     """A fault has taken the end of the log away since the last start."""
+    promised_index: int = 0
+    """How far the log reached that a fault cut: answers that say so may still be under way. The node is bound by them, for it
+    neither votes nor campaigns until a leader of a later term has made the loss good.
+    """
     opens: int = 0
     """How often the log was opened since the node last ran: each may have left a write of its own, finished or not."""
     tail_was_taken: bool = False
@@ -178,6 +182,8 @@ class Ghost:
     def holds_durably(self, node: NodeId, index: int, chain: bytes) -> bool:
         """Has this node's disk the entry and all before it, in the log or as part of a snapshot that is its state?"""
         disk = self.disk(node)
+        if index <= disk.promised_index:
+            return True
         if index <= max(disk.durable.base_index, disk.installed_index) and index <= self.commit_index:
             # Below a base stands committed state only (checked when the base is set).
             return self.committed[index] == chain

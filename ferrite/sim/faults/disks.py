@@ -121,7 +121,8 @@ def lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
     if _is_noticed(whole, trial):
         node.disk.take_tail(keep)
         node.store.fall_back()  # A state ahead of its log would be corruption.
-        cluster.world.invariants.ghost.disk(node.seen_as).tail_taken = True
+        disk = cluster.world.invariants.ghost.disk(node.seen_as)
+        disk.tail_taken, disk.promised_index = True, max(disk.promised_index, disk.durable.last_index)
 
 
 def _is_noticed(whole: SimDisk, trial: SimDisk) -> bool:
