@@ -73,8 +73,8 @@ def test_a_client_that_is_bound_to_a_node_asks_it_only() -> None:
     cluster.start_clients()
     asked: list[NodeId] = []
     for node in cluster.nodes.values():
-        node.propose = lambda *_, at=node.node_id: asked.append(at)  # type: ignore[method-assign]  # a spy
-        node.read = lambda *_, at=node.node_id, **__: asked.append(at)  # type: ignore[method-assign]  # a spy
+        node.propose = lambda *_, at=node.node_id: asked.append(at)  # type: ignore[method-assign]  # a spy in its place
+        node.read = lambda *_, at=node.node_id, **__: asked.append(at)  # type: ignore[method-assign]  # a spy in its place
     cluster.clients[0].ask_only(NodeId(2))
     cluster.run_for(10_000_000)
     assert set(asked) == {NodeId(2)}
