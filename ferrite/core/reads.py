@@ -8,6 +8,7 @@ from ferrite.core.actions import ServeRead
 from ferrite.core.events import ReadRequested
 from ferrite.core.messages import Header, ReadIndex, ReadIndexResponse
 from ferrite.core.raft import NEVER_US, Raft
+from ferrite.core.replication import quorum_heard_us
 from ferrite.core.roles import Leader, ReadBatch
 from ferrite.core.values import Consistency, Index, NodeId, RefusalCode, RequestId
 
@@ -37,7 +38,8 @@ def on_read(raft: Raft, event: ReadRequested) -> None:
 
 
 def _serve_stale(raft: Raft, event: ReadRequested) -> None:
-    heard_us = raft.now_us if raft.office else raft.leader_heard_us
+    # A leader that slept may have a successor: what counts is when a quorum was heard, not what it believes of itself.
+    heard_us = quorum_heard_us(raft, raft.office) if raft.office else raft.leader_heard_us
     bound_us = event.max_staleness_us
     if bound_us and (heard_us is None or raft.now_us - heard_us > bound_us):
         heard = "yet" if heard_us is None else f"for {(raft.now_us - heard_us) // 1000} ms"

@@ -233,6 +233,12 @@ def _probe_end(raft: Raft, peer: NodeId, progress: Progress) -> None:
 
 def check_quorum_us(raft: Raft, office: Leader) -> int:
     """Return when a leader that hears no quorum must step down (CheckQuorum; thesis 6.2)."""
+    office.quorum_due_us = quorum_heard_us(raft, office) + raft.config.election_timeout_min_us
+    return office.quorum_due_us
+
+
+def quorum_heard_us(raft: Raft, office: Leader) -> int:
+    """Return when a leader last had heard, since then, of every node of some quorum."""
     progress = office.progress
 
     def heard_us(node: NodeId) -> int:
@@ -240,5 +246,4 @@ def check_quorum_us(raft: Raft, office: Leader) -> int:
             return raft.now_us
         return progress[node].last_heard_us if node in progress else office.elected_us
 
-    office.quorum_due_us = raft.membership.committed(heard_us) + raft.config.election_timeout_min_us
-    return office.quorum_due_us
+    return raft.membership.committed(heard_us)

@@ -17,7 +17,7 @@ from ferrite.core import (
     encode_frame,
     messages,
 )
-from ferrite.core.kv import Delete, Put, Session
+from ferrite.core.kv import Delete, Get, Put, Session
 from ferrite.sim import NetworkOptions, Violation
 from ferrite.sim.answers import Answer, Replied
 from ferrite.sim.cluster import Cluster
@@ -338,3 +338,19 @@ def test_a_vote_forgotten_over_a_restart_is_caught() -> None:
     cluster.run_for(SECOND_US)
     with pytest.raises(Violation, match="S7"):
         second_candidate_asks(cluster)
+
+
+def test_a_leader_that_slept_serves_no_read_whose_bound_is_shorter_than_its_sleep() -> None:
+    """Found by seed 4799: it took itself for fresh, though a successor may have written meanwhile."""
+    cluster = quiet_cluster(nodes=3)
+    leader = leader_of(cluster)
+    cut(cluster, [leader], others(cluster, leader))
+    leader.pause()
+    cluster.run_for(3 * SECOND_US)
+    query, bound_us = Get(key=b"k"), SECOND_US // 2
+    answers: list[Answer] = []
+    leader.read(query, Consistency.SERIALIZABLE, SECOND_US, answers.append, max_staleness_us=bound_us)
+    leader.resume()
+    assert cluster.run_until(lambda: bool(answers), 5 * SECOND_US)
+    assert isinstance(answers[0], Refused), answers
+    finish(cluster)

@@ -56,8 +56,20 @@ def image_problem(disk: GhostDisk, found: RecoveredLog, identity: Identity) -> s
 def _take_tail(disk: GhostDisk, found: RecoveredLog) -> None:
     """A test took the end of the log away (amnesia): the ghost forgets it too, and only checks what is left."""
     disk.waiting.clear()
-    disk.durable.cut_from(max(disk.durable.base_index, found.last_index) + 1)
     disk.hard_state = found.hard_state
+    log = disk.durable
+    if found.tail_first_index != found.base_index + 1:
+        log.cut_from(max(log.base_index, found.last_index) + 1)
+        return
+    # With a truncation the old entries come back: the log is what is found, from its beginning on.
+    chain = log.chain_at(found.base_index)
+    assert chain is not None, "the beginning of the log was not lost"
+    log.rebase(found.base_index, found.base_term, chain)
+    for entry in found.tail:
+        chain = next_chain(chain, entry)
+        log.terms.append(entry.term)
+        log.chains.append(chain)
+    log.memberships.extend(found.memberships)
 
 
 def _hard_state_problem(disk: GhostDisk, found: RecoveredLog) -> str | None:
