@@ -184,7 +184,7 @@ async def test_a_listing_asks_for_keys_only_unless_values_are_wanted() -> None:
 async def test_the_clients_deadline_less_the_way_back_becomes_the_time_out() -> None:
     async with serving() as served:
         await call(served, "KvService/Set", kv_pb2.SetRequest(key=b"k"), kv_pb2.SetResponse, timeout=2)
-        assert 1000 < served.path.calls[-1][2]["timeout_ms"] <= 1900
+        assert 1000 < served.path.calls[-1][2]["timeout_ms"] <= 1950  # gRPC rounds what is left up on its way
 
 
 async def test_a_huge_deadline_is_capped_at_the_configured_time() -> None:
