@@ -12,7 +12,6 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ferrite.core import ReplicaConfig
 from ferrite.sim.faults.plan import Fault
 from ferrite.sim.options import Options
 
@@ -122,4 +121,4 @@ def _short(raw: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-__all__ = ["ReplicaConfig", "Tape", "TapeInvalid", "from_json", "options_from", "to_json"]
+__all__ = ["Tape", "TapeInvalid", "from_json", "options_from", "to_json"]
