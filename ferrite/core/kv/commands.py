@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from ferrite.core.kv.operations import Batch, CommandErrorCode, Delete, Operation, Put, Session
+from ferrite.core.kv.operations import Batch, Delete, Operation, Put, Session
+from ferrite.core.kv.results import CommandErrorCode
 from ferrite.core.values import NodeId, RequestId, value
 
 COMMAND_VERSION: Final = 1

@@ -12,7 +12,8 @@ from ferrite.core.kv.commands import CommandInvalid, decode_command
 from ferrite.core.kv.layout import Layout, StateCorrupt, decode_meta, encode_meta
 from ferrite.core.kv.meta import Meta
 from ferrite.core.kv.mvcc import ReadLimits, answer, execute
-from ferrite.core.kv.operations import CommandFailed, CommandResult, Operation, Query, QueryResult
+from ferrite.core.kv.operations import Operation, Query
+from ferrite.core.kv.results import CommandFailed, CommandResult, QueryResult
 from ferrite.core.kv.sessions import SessionLimits, Sessions
 from ferrite.core.kv.store import Overlay, Pair, ReadableStore, Write
 from ferrite.core.membership import Membership, decode_membership

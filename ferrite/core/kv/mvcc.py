@@ -16,25 +16,18 @@ from ferrite.core.kv.layout import (
     encode_tombstone,
 )
 from ferrite.core.kv.meta import Meta
-from ferrite.core.kv.operations import (
-    Batch,
+from ferrite.core.kv.operations import Batch, Delete, Exists, Get, ListKeys, Operation, Put, Query
+from ferrite.core.kv.results import (
     BatchResult,
     CommandErrorCode,
     CommandFailed,
     CommandResult,
-    Delete,
     DeleteResult,
-    Exists,
     ExistsResult,
-    Get,
     GetResult,
     KeyValue,
-    ListKeys,
     ListKeysResult,
-    Operation,
-    Put,
     PutResult,
-    Query,
     QueryResult,
 )
 from ferrite.core.kv.store import Overlay, ReadableStore

@@ -16,14 +16,14 @@ import msgpack
 
 from ferrite.core.kv.layout import Layout, StateCorrupt
 from ferrite.core.kv.meta import Meta
-from ferrite.core.kv.operations import (
+from ferrite.core.kv.operations import Session
+from ferrite.core.kv.results import (
     BatchResult,
     CommandErrorCode,
     CommandFailed,
     CommandResult,
     DeleteResult,
     PutResult,
-    Session,
 )
 from ferrite.core.kv.store import Overlay
 from ferrite.core.values import value
