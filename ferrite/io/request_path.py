@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ferrite.core import Consistency
-from ferrite.core.kv import CommandResult, Operation, Query, QueryResult, Session
+from ferrite.core.kv import (
+    CommandResult,
+    Delivery,
+    Operation,
+    Query,
+    QueryResult,
+    Session,
+    WatchEnded,
+    WatchSpec,
+)
 
 
 class RequestError(Exception):
@@ -46,7 +55,15 @@ class OutcomeUnknown(RequestError):
 
 
 class CommandRejected(RequestError):
-    """It went through the log and changed nothing: "session_expired", "request_forgotten", "request_mismatch", "invalid", ..."""
+    """The machine said no: a command went through the log and changed nothing, or a query has no answer.
+
+    `code` is a `CommandErrorCode` in lower case. `revision` is the store's; of "compacted" the oldest one that can be read.
+    """
+
+    def __init__(self, code: str, detail: str, *, revision: int = 0) -> None:
+        """Carry what the machine answered."""
+        super().__init__(code, detail)
+        self.revision = revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +143,37 @@ class NodeStatus:
     shutting_down: bool = False
 
 
+class Watch(Protocol):
+    """One watch of one client. Whoever has it takes or cancels: what is not taken is kept only up to a bound."""
+
+    @property
+    def revision(self) -> int:
+        """The node's revision when the watch was made: what a start "from now on" begins after."""
+        ...
+
+    async def take(self) -> Sequence[Delivery | WatchEnded]:
+        """Wait until there is something and take all of it, in order. A `WatchEnded` is the last thing; never ask after it."""
+        ...
+
+    def request_progress(self) -> None:
+        """Ask for a `Delivery` without events, once everything before the present was delivered."""
+        ...
+
+    def cancel(self) -> None:
+        """End it; nothing is taken any more. Cancelling twice is harmless."""
+        ...
+
+
 class RequestPath(Protocol):
     """What a node offers to its faces."""
 
     async def write(
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
-        """Carry a command through the log.
+        """Carry a command through the log. A transaction that only reads belongs to `read`.
 
-        `result` is a `PutResult`, `DeleteResult` or `BatchResult`; a `CommandFailed` is raised as `CommandRejected`.
+        `result` is the operation's own, never a `CommandFailed`: that is raised as `CommandRejected`. A `LeaseGrant` with
+        id 0 gets an id chosen here (of a session's request always the same); keep-alives that come together travel as one.
         """
         ...
 
@@ -146,7 +185,11 @@ class RequestPath(Protocol):
         max_staleness_ms: int = 0,
         timeout_ms: int | None = None,
     ) -> Answered:
-        """Answer a query."""
+        """Answer a query. A `CommandFailed` is raised as `CommandRejected`."""
+        ...
+
+    def watch(self, spec: WatchSpec) -> Watch:
+        """Begin a watch on this node's state. Raises `RequestRefused` when there are too many, or the node shuts down."""
         ...
 
     async def initialize(
