@@ -15,7 +15,10 @@ from ferrite.core.kv import CommandResult, Operation, Query, QueryResult, Sessio
 
 
 class RequestError(Exception):
-    """A request that has no good answer. `code` is stable; `detail` is for people; `leader_*` are empty when unknown."""
+    """A request that has no good answer. `code` is stable; `detail` is for people; `leader_*` are empty when unknown.
+
+    `revision` is the store's, of "compacted" the oldest that can be read; 0 where it does not matter.
+    """
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class RequestError(Exception):
         leader_http_addr: str = "",
         leader_grpc_addr: str = "",
         retry_after_ms: int = 0,
+        revision: int = 0,
     ) -> None:
         """Carry the code and what a client can do next."""
         super().__init__(f"{code}: {detail}")
@@ -35,6 +39,7 @@ class RequestError(Exception):
         self.leader_http_addr = leader_http_addr
         self.leader_grpc_addr = leader_grpc_addr
         self.retry_after_ms = retry_after_ms
+        self.revision = revision
 
 
 class RequestRefused(RequestError):
@@ -46,7 +51,7 @@ class OutcomeUnknown(RequestError):
 
 
 class CommandRejected(RequestError):
-    """It went through the log and changed nothing: "session_expired", "request_forgotten", "request_mismatch", "invalid", ..."""
+    """It was looked at and changed nothing. `code` is a `CommandErrorCode` in lower case ("compacted", "invalid", ...)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +139,7 @@ class RequestPath(Protocol):
     ) -> Answered:
         """Carry a command through the log.
 
-        `result` is a `PutResult`, `DeleteResult` or `BatchResult`; a `CommandFailed` is raised as `CommandRejected`.
+        `result` is the operation's own; a `CommandFailed` is raised as `CommandRejected`.
         """
         ...
 
@@ -146,7 +151,7 @@ class RequestPath(Protocol):
         max_staleness_ms: int = 0,
         timeout_ms: int | None = None,
     ) -> Answered:
-        """Answer a query."""
+        """Answer a query; a `CommandFailed` is raised as `CommandRejected`."""
         ...
 
     async def initialize(
@@ -161,6 +166,10 @@ class RequestPath(Protocol):
 
     async def change_membership(self, voters: Sequence[int], *, timeout_ms: int | None = None) -> int:
         """Make exactly these the voters; returns the log index of the final membership."""
+        ...
+
+    async def remove_member(self, node_id: int, *, timeout_ms: int | None = None) -> int:
+        """Take a voter or a learner out of the cluster; returns the log index of the membership without it."""
         ...
 
     async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
