@@ -24,7 +24,10 @@ from ferrite.core.kv import (
 
 
 class RequestError(Exception):
-    """A request that has no good answer. `code` is stable; `detail` is for people; `leader_*` are empty when unknown."""
+    """A request that has no good answer. `code` is stable; `detail` is for people; `leader_*` are empty when unknown.
+
+    `revision` is the store's, of "compacted" the oldest that can be read; 0 where it does not matter.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class RequestError(Exception):
         leader_http_addr: str = "",
         leader_grpc_addr: str = "",
         retry_after_ms: int = 0,
+        revision: int = 0,
     ) -> None:
         """Carry the code and what a client can do next."""
         super().__init__(f"{code}: {detail}")
@@ -44,6 +48,7 @@ class RequestError(Exception):
         self.leader_http_addr = leader_http_addr
         self.leader_grpc_addr = leader_grpc_addr
         self.retry_after_ms = retry_after_ms
+        self.revision = revision
 
 
 class RequestRefused(RequestError):
@@ -55,15 +60,7 @@ class OutcomeUnknown(RequestError):
 
 
 class CommandRejected(RequestError):
-    """The machine said no: a command went through the log and changed nothing, or a query has no answer.
-
-    `code` is a `CommandErrorCode` in lower case. `revision` is the store's; of "compacted" the oldest one that can be read.
-    """
-
-    def __init__(self, code: str, detail: str, *, revision: int = 0) -> None:
-        """Carry what the machine answered."""
-        super().__init__(code, detail)
-        self.revision = revision
+    """It was looked at and changed nothing. `code` is a `CommandErrorCode` in lower case ("compacted", "invalid", ...)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +201,10 @@ class RequestPath(Protocol):
 
     async def change_membership(self, voters: Sequence[int], *, timeout_ms: int | None = None) -> int:
         """Make exactly these the voters; returns the log index of the final membership."""
+        ...
+
+    async def remove_member(self, node_id: int, *, timeout_ms: int | None = None) -> int:
+        """Take a voter or a learner out of the cluster; returns the log index of the membership without it."""
         ...
 
     async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
