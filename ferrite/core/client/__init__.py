@@ -23,7 +23,7 @@ from ferrite.core.client.calls import (
 )
 from ferrite.core.client.cursor import WatchCursor
 from ferrite.core.client.endpoints import Dice, Endpoints
-from ferrite.core.client.failure import DEADLINE_EXCEEDED, UNKNOWN_OUTCOME, UNREACHABLE, Failure
+from ferrite.core.client.failure import DEADLINE_EXCEEDED, TRANSIENT, UNKNOWN_OUTCOME, UNREACHABLE, Failure
 from ferrite.core.client.keepalive import KeepAlives, Renew
 from ferrite.core.client.ranges import prefix_end
 from ferrite.core.client.recipes import (
@@ -48,6 +48,7 @@ from ferrite.core.client.session import (
 __all__ = [
     "DEADLINE_EXCEEDED",
     "SESSIONS_OPEN_MAX",
+    "TRANSIENT",
     "UNKNOWN_OUTCOME",
     "UNREACHABLE",
     "WINDOW_REQUESTS",
