@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ferrite.io.config import NODE_ID_MAX, PEERS_MAX
 from ferrite.io.http.fields import JsonObject, describe
-from ferrite.io.http.kv_json import parse_timeout
+from ferrite.io.http.options import parse_timeout
 from ferrite.io.request_path import MemberAddress, MemberStatus, NodeStatus
 from ferrite.io.validation import Invalid, check_address, check_node_id, check_voters
 

@@ -243,8 +243,12 @@ def _check_content_type(headers: Mapping[str, str]) -> None:
 def _parse_query(text: str, known: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     if not text:
         return {}
+    if not text.isascii():
+        raise Invalid("query", "bytes that are not ASCII", "them percent-encoded")
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX)
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX, errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid("query", "percent-encoded bytes that are not UTF-8", "UTF-8") from None
     except ValueError:
         raise Invalid("query", "too many parameters", f"at most {_QUERY_FIELDS_MAX}") from None
     found: dict[str, tuple[str, ...]] = {}

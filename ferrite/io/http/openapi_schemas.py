@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ferrite.io.config import NODE_ID_MAX, PEERS_MAX, LimitsConfig
 from ferrite.io.http.checks import READINESS_CHECKS
-from ferrite.io.http.kv_json import TIMEOUT_MS_MAX
+from ferrite.io.http.options import TIMEOUT_MS_MAX
 from ferrite.io.http.problems import PROBLEM_KINDS
 from ferrite.io.validation import CLIENT_ID_BYTES_MAX, INT_MAX, STALENESS_MS_MAX
 
