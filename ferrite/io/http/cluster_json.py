@@ -33,8 +33,8 @@ class ChangeMembershipRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferLeaderRequest:
-    """What /transfer-leader asks for; target 0: the best voter."""
+class NodeRequest:
+    """What /transfer-leader (target 0: the best voter) and /remove-member ask for."""
 
     target: int
     timeout_ms: int | None
@@ -98,12 +98,18 @@ def parse_change_membership(given: Any) -> ChangeMembershipRequest:
     return ChangeMembershipRequest(voters=check_voters(ids, field), timeout_ms=timeout_ms)
 
 
-def parse_transfer_leader(given: Any) -> TransferLeaderRequest:
+def parse_transfer_leader(given: Any) -> NodeRequest:
     """Nothing, null, {} or {"node_id":0}: the best voter; else that one. Raises `Invalid`."""
     request = JsonObject({} if given is None else given, "", ("node_id", "timeout_ms"))
-    return TransferLeaderRequest(
+    return NodeRequest(
         target=request.integer("node_id", 0, NODE_ID_MAX, 0), timeout_ms=parse_timeout(request)
     )
+
+
+def parse_remove_member(given: Any) -> NodeRequest:
+    """{"node_id":3}. Raises `Invalid`."""
+    request = JsonObject(given, "", ("node_id", "timeout_ms"))
+    return NodeRequest(target=request.integer("node_id", 1, NODE_ID_MAX), timeout_ms=parse_timeout(request))
 
 
 def _parse_member(request: JsonObject, *, needs_address: bool) -> MemberAddress:

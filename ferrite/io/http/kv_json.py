@@ -12,7 +12,6 @@ from ferrite.core.kv import (
     DeleteResult,
     Get,
     GetResult,
-    KeyValue,
     ListKeys,
     ListKeysResult,
     Operation,

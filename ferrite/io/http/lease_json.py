@@ -5,20 +5,16 @@ A lease's id has 63 bits, more than JavaScript's numbers: answers write it as a 
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ferrite.core.kv import (
     LeaseGrantResult,
-    LeaseKeepAlive,
     LeaseKeepAliveResult,
     LeaseRevokeResult,
-    LeaseTimeToLive,
     LeaseTimeToLiveResult,
     ListLeases,
     ListLeasesResult,
-    Session,
 )
 from ferrite.io.config import LimitsConfig
 from ferrite.io.http.entries import as_base64, as_text
@@ -59,14 +55,14 @@ class ListLeasesRequest:
 
 
 def parse_lease_grant(given: Any) -> ChangeRequest:
-    """Raises `Invalid`. In a session that leaves the id to the server the id follows from it: a retry is the same command."""
+    """Raises `Invalid`."""
     request = JsonObject(given, "", ("ttl_s", "lease_id", *WRITE_FIELDS))
     ttl_s = request.integer("ttl_s", TTL_S_MIN, LEASE_TTL_S_MAX)
-    grant = check_lease_grant(ttl_s, request.lease("lease_id", default=0))
-    options = parse_write_options(request)
-    if grant.lease_id == 0 and options.session is not None:
-        grant = replace(grant, lease_id=lease_id_of(options.session))
-    return ChangeRequest(operation=grant, encoding=request.encoding(), options=options)
+    return ChangeRequest(
+        operation=check_lease_grant(ttl_s, request.lease("lease_id", default=0)),
+        encoding=request.encoding(),
+        options=parse_write_options(request),
+    )
 
 
 def parse_lease_revoke(given: Any) -> ChangeRequest:
@@ -110,12 +106,6 @@ def parse_list_leases(given: Any) -> ListLeasesRequest:
     return ListLeasesRequest(
         query=check_list_leases(request.lease("after", default=0)), options=parse_read_options(request)
     )
-
-
-def lease_id_of(session: Session) -> int:
-    """The id, 1 to 2**63 - 1, of the lease that this request of a session makes; the same on every node and at every attempt."""
-    digest = hashlib.sha256(session.client_id + session.request_id.to_bytes(8, "big")).digest()
-    return int.from_bytes(digest[:8], "big") % INT_MAX + 1
 
 
 def lease_answer(request: ChangeRequest, answered: Answered) -> dict[str, Any]:

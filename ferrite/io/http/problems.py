@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ferrite.io.request_path import CommandRejected, RequestError
+from ferrite.io.request_path import RequestError
 from ferrite.io.validation import Invalid
 
 
@@ -167,6 +167,6 @@ def from_request_error(error: RequestError) -> ProblemAnswer:
             "http_addr": error.leader_http_addr,
             "grpc_addr": error.leader_grpc_addr,
         }
-    if isinstance(error, CommandRejected) and error.revision:
+    if error.revision:
         extra["oldest_revision" if error.code == "compacted" else "revision"] = error.revision
     return problem_answer(error.code, error.detail, extra=extra, retry_after_ms=error.retry_after_ms)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ferrite.core.kv import (
-    Compact,
     CompactResult,
     DeleteRange,
     DeleteRangeResult,

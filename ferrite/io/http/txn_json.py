@@ -1,8 +1,4 @@
-"""Transactions in JSON: requests to the machine's words, results to answers. Pure.
-
-    {"compares": [{"key": "k", "target": "version", "result": "equal", "operand": 1}],
-     "success": [{"put": {...}}, {"range": {...}}, {"delete_range": {...}}, {"txn": {...}}], "failure": [...]}
-"""
+"""Transactions in JSON: requests to the machine's words, results to answers. Pure. The shape stands in docs/http.md."""
 
 from __future__ import annotations
 
