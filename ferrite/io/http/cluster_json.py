@@ -199,6 +199,7 @@ def metrics_answer(status: NodeStatus) -> dict[str, Any]:
         "last_applied": status.applied_index,
         "flushed_index": status.flushed_index,
         "revision": status.revision,
+        **store_json(status),
         "pending_requests": status.pending_requests,
         "leader_last_heard_ms": status.leader_last_heard_ms,
         "membership": membership_json(status),
@@ -206,6 +207,17 @@ def metrics_answer(status: NodeStatus) -> dict[str, Any]:
         "problems": list(status.problems),
         "warnings": list(status.warnings),
         "counters": dict(status.counters),
+    }
+
+
+def store_json(status: NodeStatus) -> dict[str, Any]:
+    """What there is beside the keys: history, space, leases, watches."""
+    return {
+        "compacted_revision": status.compacted_revision,
+        "size_bytes": status.size_bytes,
+        "no_space": status.no_space,
+        "lease_count": status.lease_count,
+        "watchers": status.watchers,
     }
 
 

@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from ferrite.io.config import LimitsConfig
+from ferrite.io.http.accept import accepted
 from ferrite.io.http.checks import (
     LIVENESS_CHECKS,
     READINESS_CHECKS,
@@ -145,7 +146,7 @@ class Handlers:
 
     async def _prometheus(self, call: Call) -> HttpAnswer:
         # Not the library's negotiation: it copies parts of the client's header into ours, and fails on others.
-        if _accepted(call.accept).get(_OPENMETRICS_FORMAT, 0):
+        if accepted(call.accept).get(_OPENMETRICS_FORMAT, 0):
             body = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]  # the library has no types there
             return HttpAnswer(status=200, body=body, content_type=_OPENMETRICS_TYPE)
         body = generate_latest(self._registry)
@@ -186,27 +187,6 @@ def _probe_answer(name: str, checks: Sequence[Check], call: Call) -> HttpAnswer:
 
 def _wants_text(accept: str) -> bool:
     """Is a Prometheus format asked for, and preferred to JSON? A scraper names one; a browser and curl do not."""
-    quality = _accepted(accept)
+    quality = accepted(accept)
     best = max((quality.get(one, 0) for one in _TEXT_FORMATS), default=0)
     return best > quality.get(_JSON_FORMAT, 0)
-
-
-def _accepted(accept: str) -> dict[str, int]:
-    """Media types of an `Accept` header with their quality in thousandths; nonsense counts as 1000."""
-    found: dict[str, int] = {}
-    for item in accept.split(","):
-        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
-        quality = 1000
-        for parameter in parameters:
-            name, _, text = parameter.partition("=")
-            if name.strip() == "q":
-                quality = _thousandths(text.strip())
-        found[media_type] = quality
-    return found
-
-
-def _thousandths(text: str) -> int:
-    whole, _, fraction = text.partition(".")
-    if whole not in ("0", "1") or not fraction.isascii() or not (fraction.isdigit() or not fraction):
-        return 1000
-    return min(1000, int(whole) * 1000 + int((fraction + "000")[:3]))

@@ -145,11 +145,11 @@ class KvHandlers:
 
     async def _watch(self, call: Call) -> HttpStream:
         request = parse_watch(parse_json(call.body), self._limits)
-        return await begin_watch(self._request_path, request, call)
+        return begin_watch(self._request_path, request, call)
 
     async def _watch_by_url(self, call: Call) -> HttpStream:
         given = query_object(call.query, integers=("start_revision",), booleans=WATCH_FLAGS)
-        return await begin_watch(self._request_path, parse_watch(given, self._limits), call)
+        return begin_watch(self._request_path, parse_watch(given, self._limits), call)
 
     # -- the request path
 
