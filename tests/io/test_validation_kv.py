@@ -110,7 +110,11 @@ def test_leases_are_asked_for_by_their_ids() -> None:
             "failure[1].put.key",
             "invalid",
         ),
-        (lambda: v.check_txn(Txn(success=(DeleteRange(key=b""),)), LIMITS), "success[0].delete_range.key", "invalid"),
+        (
+            lambda: v.check_txn(Txn(success=(DeleteRange(key=b""),)), LIMITS),
+            "success[0].delete_range.key",
+            "invalid",
+        ),
         (
             lambda: v.check_txn(Txn(success=(Txn(failure=(Range(key=b"", limit=1),)),)), LIMITS),
             "success[0].txn.failure[0].range.key",
