@@ -11,11 +11,23 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ferrite.core import Consistency
-from ferrite.core.kv import CommandResult, Operation, Query, QueryResult, Session
+from ferrite.core.kv import (
+    CommandResult,
+    Delivery,
+    Operation,
+    Query,
+    QueryResult,
+    Session,
+    WatchEnded,
+    WatchSpec,
+)
 
 
 class RequestError(Exception):
-    """A request that has no good answer. `code` is stable; `detail` is for people; `leader_*` are empty when unknown."""
+    """A request that has no good answer. `code` is stable; `detail` is for people; `leader_*` are empty when unknown.
+
+    `revision` is the store's, of "compacted" the oldest that can be read; 0 where it does not matter.
+    """
 
     def __init__(
         self,
@@ -26,6 +38,7 @@ class RequestError(Exception):
         leader_http_addr: str = "",
         leader_grpc_addr: str = "",
         retry_after_ms: int = 0,
+        revision: int = 0,
     ) -> None:
         """Carry the code and what a client can do next."""
         super().__init__(f"{code}: {detail}")
@@ -35,6 +48,7 @@ class RequestError(Exception):
         self.leader_http_addr = leader_http_addr
         self.leader_grpc_addr = leader_grpc_addr
         self.retry_after_ms = retry_after_ms
+        self.revision = revision
 
 
 class RequestRefused(RequestError):
@@ -46,7 +60,7 @@ class OutcomeUnknown(RequestError):
 
 
 class CommandRejected(RequestError):
-    """It went through the log and changed nothing: "session_expired", "request_forgotten", "request_mismatch", "invalid", ..."""
+    """It was looked at and changed nothing. `code` is a `CommandErrorCode` in lower case ("compacted", "invalid", ...)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +140,37 @@ class NodeStatus:
     shutting_down: bool = False
 
 
+class Watch(Protocol):
+    """One watch of one client. Whoever has it takes or cancels: what is not taken is kept only up to a bound."""
+
+    @property
+    def revision(self) -> int:
+        """The node's revision when the watch was made: what a start "from now on" begins after."""
+        ...
+
+    async def take(self) -> Sequence[Delivery | WatchEnded]:
+        """Wait until there is something and take all of it, in order. A `WatchEnded` is the last thing; never ask after it."""
+        ...
+
+    def request_progress(self) -> None:
+        """Ask for a `Delivery` without events, once everything before the present was delivered."""
+        ...
+
+    def cancel(self) -> None:
+        """End it; nothing is taken any more. Cancelling twice is harmless."""
+        ...
+
+
 class RequestPath(Protocol):
     """What a node offers to its faces."""
 
     async def write(
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
-        """Carry a command through the log.
+        """Carry a command through the log. A transaction that only reads belongs to `read`.
 
-        `result` is a `PutResult`, `DeleteResult` or `BatchResult`; a `CommandFailed` is raised as `CommandRejected`.
+        `result` is the operation's own, never a `CommandFailed`: that is raised as `CommandRejected`. A `LeaseGrant` with
+        id 0 gets an id chosen here (of a session's request always the same); keep-alives that come together travel as one.
         """
         ...
 
@@ -146,7 +182,11 @@ class RequestPath(Protocol):
         max_staleness_ms: int = 0,
         timeout_ms: int | None = None,
     ) -> Answered:
-        """Answer a query."""
+        """Answer a query. A `CommandFailed` is raised as `CommandRejected`."""
+        ...
+
+    def watch(self, spec: WatchSpec) -> Watch:
+        """Begin a watch on this node's state. Raises `RequestRefused` when there are too many, or the node shuts down."""
         ...
 
     async def initialize(
@@ -161,6 +201,10 @@ class RequestPath(Protocol):
 
     async def change_membership(self, voters: Sequence[int], *, timeout_ms: int | None = None) -> int:
         """Make exactly these the voters; returns the log index of the final membership."""
+        ...
+
+    async def remove_member(self, node_id: int, *, timeout_ms: int | None = None) -> int:
+        """Take a voter or a learner out of the cluster; returns the log index of the membership without it."""
         ...
 
     async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:

@@ -18,11 +18,21 @@ from ferrite.core import (
     Identity,
     NodeId,
     RefusalCode,
+    RemoveLearner,
     RequestId,
     actions,
     events,
 )
-from ferrite.core.kv import CommandFailed, CommandResult, Exists, Operation, Query, Session, encode_command
+from ferrite.core.kv import (
+    CommandFailed,
+    CommandResult,
+    Exists,
+    Operation,
+    Query,
+    QueryResult,
+    Session,
+    encode_command,
+)
 from ferrite.io.config import Config
 from ferrite.io.founding import Founding, Identify
 from ferrite.io.node import Node, Outcome, Served, now_us
@@ -78,10 +88,8 @@ class NodeRequests:
         outcome = await self._node.ask(request, event)
         if not isinstance(outcome, actions.Reply):
             raise self._error(outcome)
-        result = outcome.result
-        if isinstance(result, CommandFailed):
-            raise CommandRejected(result.code.name.lower(), result.detail)
-        return self._answered(result)
+        assert isinstance(outcome.result, CommandResult), "the machine answers commands with its own results"
+        return self._answered(outcome.result)
 
     async def read(
         self,
@@ -102,13 +110,7 @@ class NodeRequests:
         outcome = await self._node.ask(request, event, query)
         if not isinstance(outcome, Served):
             raise self._error(outcome)
-        leader = self._leader
-        return Answered(
-            result=outcome.result,
-            leader_id=leader.node_id,
-            leader_http_addr=leader.http_addr,
-            leader_grpc_addr=leader.grpc_addr,
-        )
+        return self._answered(outcome.result)
 
     # ------------------------------------------------------------------------------------------------ operators
 
@@ -148,6 +150,18 @@ class NodeRequests:
         """Make exactly these the voters; returns the log index of the final membership."""
         wanted = tuple(sorted(NodeId(voter) for voter in set(voters)))
         return await self._change(ChangeVoters(voters=wanted), self._deadline_us(timeout_ms))
+
+    async def remove_member(self, node_id: int, *, timeout_ms: int | None = None) -> int:
+        """Take a voter or a learner out; returns the log index of the membership without it."""
+        # Read and asked for in one turn: whatever changes the membership in between, the core refuses this as a second change.
+        announced, node = self._node.announced, NodeId(node_id)
+        if announced is None or not announced.membership.is_voter(node):
+            change: Change = RemoveLearner(node_id=node)
+        else:
+            change = ChangeVoters(
+                voters=tuple(voter for voter in announced.membership.voters if voter != node)
+            )
+        return await self._change(change, self._deadline_us(timeout_ms))
 
     async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
         """Hand leadership over (0: to the best voter); returns the new leader's id."""
@@ -228,8 +242,9 @@ class NodeRequests:
             return _Leader(node_id=node_id)
         return _Leader(node_id=node_id, http_addr=member.http_addr, grpc_addr=member.grpc_addr)
 
-    def _answered(self, result: object) -> Answered:
-        assert isinstance(result, CommandResult), "the KV machine answers commands with its own results"
+    def _answered(self, result: CommandResult | QueryResult) -> Answered:
+        if isinstance(result, CommandFailed):
+            raise CommandRejected(result.code.name.lower(), result.detail, revision=result.revision)
         leader = self._leader
         return Answered(
             result=result,

@@ -98,6 +98,7 @@ from ferrite.core.kv.store import (
     ReadableStore,
     Write,
 )
+from ferrite.core.kv.watch_values import Delivery, WatchEnd, WatchEnded, WatchEvent, WatchSpec
 from ferrite.core.snapshot_file import (
     ExpectedSnapshot,
     SnapshotContents,
@@ -130,6 +131,7 @@ __all__ = [
     "DeleteRange",
     "DeleteRangeResult",
     "DeleteResult",
+    "Delivery",
     "Done",
     "EMPTY_REVISION",
     "Exists",
@@ -189,6 +191,10 @@ __all__ = [
     "TxnOperationResult",
     "TxnResult",
     "VALUE_BYTES_MAX",
+    "WatchEnd",
+    "WatchEnded",
+    "WatchEvent",
+    "WatchSpec",
     "Write",
     "decode_command",
     "encode_command",

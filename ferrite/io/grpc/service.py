@@ -97,9 +97,13 @@ class Method:
 
 
 def methods_of(file: FileDescriptor, service_name: str, handlers: object) -> tuple[Method, ...]:
-    """All methods of a service; `handlers` has one coroutine method for each, named in snake_case."""
+    """The methods of a service that `handlers` has a coroutine method for, named in snake_case; the others are unimplemented."""
     service = file.services_by_name[service_name]
-    return tuple(_method_of(method, handlers) for method in service.methods)
+    return tuple(
+        _method_of(method, handlers)
+        for method in service.methods
+        if hasattr(handlers, snake_case(method.name))
+    )
 
 
 def snake_case(rpc_name: str) -> str:

@@ -92,6 +92,14 @@ _COMMAND_STATUS: Final[dict[CommandErrorCode, tuple[StatusCode, bool]]] = {
     CommandErrorCode.REQUEST_FORGOTTEN: (StatusCode.FAILED_PRECONDITION, True),
     CommandErrorCode.INVALID: (StatusCode.INVALID_ARGUMENT, False),
     CommandErrorCode.REQUEST_MISMATCH: (StatusCode.FAILED_PRECONDITION, False),
+    CommandErrorCode.KEY_NOT_FOUND: (StatusCode.NOT_FOUND, False),
+    CommandErrorCode.LEASE_NOT_FOUND: (StatusCode.NOT_FOUND, False),
+    CommandErrorCode.LEASE_EXISTS: (StatusCode.ALREADY_EXISTS, False),
+    CommandErrorCode.DUPLICATE_KEY: (StatusCode.INVALID_ARGUMENT, False),
+    CommandErrorCode.COMPACTED: (StatusCode.OUT_OF_RANGE, False),
+    CommandErrorCode.FUTURE_REVISION: (StatusCode.OUT_OF_RANGE, False),
+    CommandErrorCode.NO_SPACE: (StatusCode.RESOURCE_EXHAUSTED, False),
+    CommandErrorCode.REPLY_TOO_LARGE: (StatusCode.FAILED_PRECONDITION, True),
 }
 
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
@@ -136,8 +144,10 @@ def of_request_error(error: RequestError) -> RpcError:
             metadata["leader_http_addr"] = error.leader_http_addr
         if error.leader_grpc_addr:
             metadata["leader_grpc_addr"] = error.leader_grpc_addr
+    if error.revision:
+        metadata["revision"] = str(error.revision)
     details: list[ProtoMessage] = [ErrorInfo(reason=error.code, domain=ERROR_DOMAIN, metadata=metadata)]
-    if error.retry_after_ms or status is StatusCode.RESOURCE_EXHAUSTED:
+    if error.retry_after_ms or error.code == OVERLOADED:
         details.append(_retry_info(error.retry_after_ms or RETRY_AFTER_MS_DEFAULT))
     return _rpc_error(status, error.detail, details)
 

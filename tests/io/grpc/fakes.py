@@ -170,6 +170,10 @@ class FakeRequestPath:
         await self._enter("change_membership", tuple(voters), timeout_ms=timeout_ms)
         return 43
 
+    async def remove_member(self, node_id: int, *, timeout_ms: int | None = None) -> int:
+        await self._enter("remove_member", node_id, timeout_ms=timeout_ms)
+        return 44
+
     async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
         await self._enter("transfer_leader", target, timeout_ms=timeout_ms)
         return target or 2

@@ -35,10 +35,24 @@ _EXPECTED = {
     "session_expired": "FAILED_PRECONDITION",
     "request_forgotten": "FAILED_PRECONDITION",
     "request_mismatch": "FAILED_PRECONDITION",
+    "key_not_found": "NOT_FOUND",
+    "lease_not_found": "NOT_FOUND",
+    "lease_exists": "ALREADY_EXISTS",
+    "duplicate_key": "INVALID_ARGUMENT",
+    "compacted": "OUT_OF_RANGE",
+    "future_revision": "OUT_OF_RANGE",
+    "no_space": "RESOURCE_EXHAUSTED",
+    "reply_too_large": "FAILED_PRECONDITION",
     "unknown_outcome": "DEADLINE_EXCEEDED",
     "internal": "INTERNAL",
 }
-_MAYBE_APPLIED = {"unknown_outcome", "internal", "session_expired", "request_forgotten"}
+_MAYBE_APPLIED = {
+    "unknown_outcome",
+    "internal",
+    "session_expired",
+    "request_forgotten",
+    "reply_too_large",
+}
 
 
 def test_every_code_of_the_core_and_of_apply_has_a_status() -> None:
@@ -92,6 +106,14 @@ async def test_the_nodes_own_advice_when_to_try_again_is_passed_on() -> None:
             await call(served, "KvService/Get", kv_pb2.GetRequest(key=b"k"), kv_pb2.GetResponse)
     assert found[0].retry_ms == 750
     assert "leader_id" not in found[0].metadata
+
+
+async def test_a_compacted_revision_is_told_with_the_oldest_that_can_be_read() -> None:
+    async with serving() as served:
+        served.path.error = CommandRejected("compacted", "history below 7 is gone", revision=7)
+        async with refusal() as found:
+            await call(served, "KvService/Get", kv_pb2.GetRequest(key=b"k"), kv_pb2.GetResponse)
+    assert (found[0].code, found[0].metadata["revision"]) == (grpc.StatusCode.OUT_OF_RANGE, "7")
 
 
 @pytest.mark.parametrize(

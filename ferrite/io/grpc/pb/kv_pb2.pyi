@@ -640,6 +640,12 @@ class PipelineRequest(_message.Message):
     lease_time_to_live: LeaseTimeToLiveRequest
     def __init__(self, id: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., put: _Optional[_Union[PutRequest, _Mapping]] = ..., range: _Optional[_Union[RangeRequest, _Mapping]] = ..., delete_range: _Optional[_Union[DeleteRangeRequest, _Mapping]] = ..., txn: _Optional[_Union[TxnRequest, _Mapping]] = ..., get: _Optional[_Union[GetRequest, _Mapping]] = ..., compact: _Optional[_Union[CompactRequest, _Mapping]] = ..., lease_grant: _Optional[_Union[LeaseGrantRequest, _Mapping]] = ..., lease_revoke: _Optional[_Union[LeaseRevokeRequest, _Mapping]] = ..., lease_keep_alive: _Optional[_Union[LeaseKeepAliveRequest, _Mapping]] = ..., lease_time_to_live: _Optional[_Union[LeaseTimeToLiveRequest, _Mapping]] = ...) -> None: ...
 
+class PipelineRequests(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[PipelineRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[PipelineRequest, _Mapping]]] = ...) -> None: ...
+
 class PipelineError(_message.Message):
     __slots__ = ("code", "message", "details")
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -677,3 +683,9 @@ class PipelineResponse(_message.Message):
     lease_keep_alive: LeaseKeepAliveResponse
     lease_time_to_live: LeaseTimeToLiveResponse
     def __init__(self, id: _Optional[int] = ..., error: _Optional[_Union[PipelineError, _Mapping]] = ..., put: _Optional[_Union[PutResponse, _Mapping]] = ..., range: _Optional[_Union[RangeResponse, _Mapping]] = ..., delete_range: _Optional[_Union[DeleteRangeResponse, _Mapping]] = ..., txn: _Optional[_Union[TxnResponse, _Mapping]] = ..., get: _Optional[_Union[GetResponse, _Mapping]] = ..., compact: _Optional[_Union[CompactResponse, _Mapping]] = ..., lease_grant: _Optional[_Union[LeaseGrantResponse, _Mapping]] = ..., lease_revoke: _Optional[_Union[LeaseRevokeResponse, _Mapping]] = ..., lease_keep_alive: _Optional[_Union[LeaseKeepAliveResponse, _Mapping]] = ..., lease_time_to_live: _Optional[_Union[LeaseTimeToLiveResponse, _Mapping]] = ...) -> None: ...
+
+class PipelineResponses(_message.Message):
+    __slots__ = ("responses",)
+    RESPONSES_FIELD_NUMBER: _ClassVar[int]
+    responses: _containers.RepeatedCompositeFieldContainer[PipelineResponse]
+    def __init__(self, responses: _Optional[_Iterable[_Union[PipelineResponse, _Mapping]]] = ...) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x65rrite/management.proto\x12\x12\x66\x65rrite.management\"U\n\rMemberAddress\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x10\n\x08rpc_addr\x18\x02 \x01(\t\x12\x10\n\x08\x61pi_addr\x18\x03 \x01(\t\x12\x0f\n\x07learner\x18\x04 \x01(\x08\"G\n\x11InitializeRequest\x12\x32\n\x07members\x18\x01 \x03(\x0b\x32!.ferrite.management.MemberAddress\"]\n\x12InitializeResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x11\n\tleader_id\x18\x02 \x01(\x04\x12\x0e\n\x06voters\x18\x03 \x03(\x04\x12\x10\n\x08learners\x18\x04 \x03(\x04\"H\n\x11\x41\x64\x64LearnerRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x10\n\x08rpc_addr\x18\x02 \x01(\t\x12\x10\n\x08\x61pi_addr\x18\x03 \x01(\t\"#\n\x12\x41\x64\x64LearnerResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"-\n\x17\x43hangeMembershipRequest\x12\x12\n\nmember_ids\x18\x01 \x03(\x04\")\n\x18\x43hangeMembershipResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"*\n\x15TransferLeaderRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\x04\"+\n\x16TransferLeaderResponse\x12\x11\n\tleader_id\x18\x01 \x01(\x04\"\x13\n\x11GetMetricsRequest\"\xb7\x01\n\x06Member\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x11\n\thttp_addr\x18\x02 \x01(\t\x12\x11\n\tgrpc_addr\x18\x03 \x01(\t\x12\x11\n\tpeer_addr\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12\r\n\x05voter\x18\x06 \x01(\x08\x12\x13\n\x0bmatch_index\x18\x07 \x01(\x03\x12\x0b\n\x03lag\x18\x08 \x01(\x03\x12\r\n\x05state\x18\t \x01(\t\x12\x11\n\treachable\x18\n \x01(\x08\"\xa0\x05\n\x12GetMetricsResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x11\n\tnode_name\x18\x02 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x03 \x01(\t\x12\x12\n\ncluster_id\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12\x0c\n\x04\x62oot\x18\x06 \x01(\x04\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0c\n\x04role\x18\x08 \x01(\t\x12\x0c\n\x04term\x18\t \x01(\x04\x12\x11\n\tleader_id\x18\n \x01(\x04\x12\x13\n\x0binitialized\x18\x0b \x01(\x08\x12\x15\n\rshutting_down\x18\x0c \x01(\x08\x12\x17\n\x0f\x66irst_log_index\x18\r \x01(\x04\x12\x16\n\x0elast_log_index\x18\x0e \x01(\x04\x12\x17\n\x0fpersisted_index\x18\x0f \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x10 \x01(\x04\x12\x15\n\rapplied_index\x18\x11 \x01(\x04\x12\x15\n\rflushed_index\x18\x12 \x01(\x04\x12\x10\n\x08revision\x18\x13 \x01(\x04\x12\x18\n\x10pending_requests\x18\x14 \x01(\x04\x12\x1c\n\x14leader_last_heard_ms\x18\x15 \x01(\x03\x12\x0e\n\x06voters\x18\x16 \x03(\x04\x12\x10\n\x08outgoing\x18\x17 \x03(\x04\x12\x10\n\x08learners\x18\x18 \x03(\x04\x12+\n\x07members\x18\x19 \x03(\x0b\x32\x1a.ferrite.management.Member\x12\x46\n\x08\x63ounters\x18\x1a \x03(\x0b\x32\x34.ferrite.management.GetMetricsResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x14\n\x12HealthCheckRequest\"\xbd\x01\n\x13HealthCheckResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x13\n\x0binitialized\x18\x02 \x01(\x08\x12\x14\n\x0cleader_known\x18\x03 \x01(\x08\x12\x15\n\rshutting_down\x18\x04 \x01(\x08\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x13\n\x0b\x61pplied_lag\x18\x07 \x01(\x04\x12\x10\n\x08problems\x18\x08 \x03(\t\x12\x10\n\x08warnings\x18\t \x03(\t\"\x12\n\x10GetLeaderRequest\"m\n\x11GetLeaderResponse\x12\x11\n\tleader_id\x18\x01 \x01(\x04\x12\x11\n\thttp_addr\x18\x02 \x01(\t\x12\x11\n\tgrpc_addr\x18\x03 \x01(\t\x12\x11\n\tis_leader\x18\x04 \x01(\x08\x12\x0c\n\x04term\x18\x05 \x01(\x04\x32\xbc\x05\n\x11ManagementService\x12[\n\nInitialize\x12%.ferrite.management.InitializeRequest\x1a&.ferrite.management.InitializeResponse\x12[\n\nAddLearner\x12%.ferrite.management.AddLearnerRequest\x1a&.ferrite.management.AddLearnerResponse\x12m\n\x10\x43hangeMembership\x12+.ferrite.management.ChangeMembershipRequest\x1a,.ferrite.management.ChangeMembershipResponse\x12g\n\x0eTransferLeader\x12).ferrite.management.TransferLeaderRequest\x1a*.ferrite.management.TransferLeaderResponse\x12[\n\nGetMetrics\x12%.ferrite.management.GetMetricsRequest\x1a&.ferrite.management.GetMetricsResponse\x12^\n\x0bHealthCheck\x12&.ferrite.management.HealthCheckRequest\x1a\'.ferrite.management.HealthCheckResponse\x12X\n\tGetLeader\x12$.ferrite.management.GetLeaderRequest\x1a%.ferrite.management.GetLeaderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x65rrite/management.proto\x12\x12\x66\x65rrite.management\"U\n\rMemberAddress\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x10\n\x08rpc_addr\x18\x02 \x01(\t\x12\x10\n\x08\x61pi_addr\x18\x03 \x01(\t\x12\x0f\n\x07learner\x18\x04 \x01(\x08\"G\n\x11InitializeRequest\x12\x32\n\x07members\x18\x01 \x03(\x0b\x32!.ferrite.management.MemberAddress\"]\n\x12InitializeResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x11\n\tleader_id\x18\x02 \x01(\x04\x12\x0e\n\x06voters\x18\x03 \x03(\x04\x12\x10\n\x08learners\x18\x04 \x03(\x04\"H\n\x11\x41\x64\x64LearnerRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x10\n\x08rpc_addr\x18\x02 \x01(\t\x12\x10\n\x08\x61pi_addr\x18\x03 \x01(\t\"#\n\x12\x41\x64\x64LearnerResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"-\n\x17\x43hangeMembershipRequest\x12\x12\n\nmember_ids\x18\x01 \x03(\x04\")\n\x18\x43hangeMembershipResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"&\n\x13RemoveMemberRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\"%\n\x14RemoveMemberResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"*\n\x15TransferLeaderRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\x04\"+\n\x16TransferLeaderResponse\x12\x11\n\tleader_id\x18\x01 \x01(\x04\"\x13\n\x11GetMetricsRequest\"\xb7\x01\n\x06Member\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x11\n\thttp_addr\x18\x02 \x01(\t\x12\x11\n\tgrpc_addr\x18\x03 \x01(\t\x12\x11\n\tpeer_addr\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12\r\n\x05voter\x18\x06 \x01(\x08\x12\x13\n\x0bmatch_index\x18\x07 \x01(\x03\x12\x0b\n\x03lag\x18\x08 \x01(\x03\x12\r\n\x05state\x18\t \x01(\t\x12\x11\n\treachable\x18\n \x01(\x08\"\xa0\x05\n\x12GetMetricsResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\x04\x12\x11\n\tnode_name\x18\x02 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x03 \x01(\t\x12\x12\n\ncluster_id\x18\x04 \x01(\t\x12\x10\n\x08instance\x18\x05 \x01(\t\x12\x0c\n\x04\x62oot\x18\x06 \x01(\x04\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0c\n\x04role\x18\x08 \x01(\t\x12\x0c\n\x04term\x18\t \x01(\x04\x12\x11\n\tleader_id\x18\n \x01(\x04\x12\x13\n\x0binitialized\x18\x0b \x01(\x08\x12\x15\n\rshutting_down\x18\x0c \x01(\x08\x12\x17\n\x0f\x66irst_log_index\x18\r \x01(\x04\x12\x16\n\x0elast_log_index\x18\x0e \x01(\x04\x12\x17\n\x0fpersisted_index\x18\x0f \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x10 \x01(\x04\x12\x15\n\rapplied_index\x18\x11 \x01(\x04\x12\x15\n\rflushed_index\x18\x12 \x01(\x04\x12\x10\n\x08revision\x18\x13 \x01(\x04\x12\x18\n\x10pending_requests\x18\x14 \x01(\x04\x12\x1c\n\x14leader_last_heard_ms\x18\x15 \x01(\x03\x12\x0e\n\x06voters\x18\x16 \x03(\x04\x12\x10\n\x08outgoing\x18\x17 \x03(\x04\x12\x10\n\x08learners\x18\x18 \x03(\x04\x12+\n\x07members\x18\x19 \x03(\x0b\x32\x1a.ferrite.management.Member\x12\x46\n\x08\x63ounters\x18\x1a \x03(\x0b\x32\x34.ferrite.management.GetMetricsResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x14\n\x12HealthCheckRequest\"\xbd\x01\n\x13HealthCheckResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x13\n\x0binitialized\x18\x02 \x01(\x08\x12\x14\n\x0cleader_known\x18\x03 \x01(\x08\x12\x15\n\rshutting_down\x18\x04 \x01(\x08\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x13\n\x0b\x61pplied_lag\x18\x07 \x01(\x04\x12\x10\n\x08problems\x18\x08 \x03(\t\x12\x10\n\x08warnings\x18\t \x03(\t\"\x12\n\x10GetLeaderRequest\"m\n\x11GetLeaderResponse\x12\x11\n\tleader_id\x18\x01 \x01(\x04\x12\x11\n\thttp_addr\x18\x02 \x01(\t\x12\x11\n\tgrpc_addr\x18\x03 \x01(\t\x12\x11\n\tis_leader\x18\x04 \x01(\x08\x12\x0c\n\x04term\x18\x05 \x01(\x04\"\x0f\n\rBackupRequest\"M\n\x0b\x42\x61\x63kupChunk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x32\xef\x06\n\x11ManagementService\x12[\n\nInitialize\x12%.ferrite.management.InitializeRequest\x1a&.ferrite.management.InitializeResponse\x12[\n\nAddLearner\x12%.ferrite.management.AddLearnerRequest\x1a&.ferrite.management.AddLearnerResponse\x12m\n\x10\x43hangeMembership\x12+.ferrite.management.ChangeMembershipRequest\x1a,.ferrite.management.ChangeMembershipResponse\x12\x61\n\x0cRemoveMember\x12\'.ferrite.management.RemoveMemberRequest\x1a(.ferrite.management.RemoveMemberResponse\x12g\n\x0eTransferLeader\x12).ferrite.management.TransferLeaderRequest\x1a*.ferrite.management.TransferLeaderResponse\x12[\n\nGetMetrics\x12%.ferrite.management.GetMetricsRequest\x1a&.ferrite.management.GetMetricsResponse\x12^\n\x0bHealthCheck\x12&.ferrite.management.HealthCheckRequest\x1a\'.ferrite.management.HealthCheckResponse\x12X\n\tGetLeader\x12$.ferrite.management.GetLeaderRequest\x1a%.ferrite.management.GetLeaderResponse\x12N\n\x06\x42\x61\x63kup\x12!.ferrite.management.BackupRequest\x1a\x1f.ferrite.management.BackupChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,26 +47,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEMEMBERSHIPREQUEST']._serialized_end=459
   _globals['_CHANGEMEMBERSHIPRESPONSE']._serialized_start=461
   _globals['_CHANGEMEMBERSHIPRESPONSE']._serialized_end=502
-  _globals['_TRANSFERLEADERREQUEST']._serialized_start=504
-  _globals['_TRANSFERLEADERREQUEST']._serialized_end=546
-  _globals['_TRANSFERLEADERRESPONSE']._serialized_start=548
-  _globals['_TRANSFERLEADERRESPONSE']._serialized_end=591
-  _globals['_GETMETRICSREQUEST']._serialized_start=593
-  _globals['_GETMETRICSREQUEST']._serialized_end=612
-  _globals['_MEMBER']._serialized_start=615
-  _globals['_MEMBER']._serialized_end=798
-  _globals['_GETMETRICSRESPONSE']._serialized_start=801
-  _globals['_GETMETRICSRESPONSE']._serialized_end=1473
-  _globals['_GETMETRICSRESPONSE_COUNTERSENTRY']._serialized_start=1426
-  _globals['_GETMETRICSRESPONSE_COUNTERSENTRY']._serialized_end=1473
-  _globals['_HEALTHCHECKREQUEST']._serialized_start=1475
-  _globals['_HEALTHCHECKREQUEST']._serialized_end=1495
-  _globals['_HEALTHCHECKRESPONSE']._serialized_start=1498
-  _globals['_HEALTHCHECKRESPONSE']._serialized_end=1687
-  _globals['_GETLEADERREQUEST']._serialized_start=1689
-  _globals['_GETLEADERREQUEST']._serialized_end=1707
-  _globals['_GETLEADERRESPONSE']._serialized_start=1709
-  _globals['_GETLEADERRESPONSE']._serialized_end=1818
-  _globals['_MANAGEMENTSERVICE']._serialized_start=1821
-  _globals['_MANAGEMENTSERVICE']._serialized_end=2521
+  _globals['_REMOVEMEMBERREQUEST']._serialized_start=504
+  _globals['_REMOVEMEMBERREQUEST']._serialized_end=542
+  _globals['_REMOVEMEMBERRESPONSE']._serialized_start=544
+  _globals['_REMOVEMEMBERRESPONSE']._serialized_end=581
+  _globals['_TRANSFERLEADERREQUEST']._serialized_start=583
+  _globals['_TRANSFERLEADERREQUEST']._serialized_end=625
+  _globals['_TRANSFERLEADERRESPONSE']._serialized_start=627
+  _globals['_TRANSFERLEADERRESPONSE']._serialized_end=670
+  _globals['_GETMETRICSREQUEST']._serialized_start=672
+  _globals['_GETMETRICSREQUEST']._serialized_end=691
+  _globals['_MEMBER']._serialized_start=694
+  _globals['_MEMBER']._serialized_end=877
+  _globals['_GETMETRICSRESPONSE']._serialized_start=880
+  _globals['_GETMETRICSRESPONSE']._serialized_end=1552
+  _globals['_GETMETRICSRESPONSE_COUNTERSENTRY']._serialized_start=1505
+  _globals['_GETMETRICSRESPONSE_COUNTERSENTRY']._serialized_end=1552
+  _globals['_HEALTHCHECKREQUEST']._serialized_start=1554
+  _globals['_HEALTHCHECKREQUEST']._serialized_end=1574
+  _globals['_HEALTHCHECKRESPONSE']._serialized_start=1577
+  _globals['_HEALTHCHECKRESPONSE']._serialized_end=1766
+  _globals['_GETLEADERREQUEST']._serialized_start=1768
+  _globals['_GETLEADERREQUEST']._serialized_end=1786
+  _globals['_GETLEADERRESPONSE']._serialized_start=1788
+  _globals['_GETLEADERRESPONSE']._serialized_end=1897
+  _globals['_BACKUPREQUEST']._serialized_start=1899
+  _globals['_BACKUPREQUEST']._serialized_end=1914
+  _globals['_BACKUPCHUNK']._serialized_start=1916
+  _globals['_BACKUPCHUNK']._serialized_end=1993
+  _globals['_MANAGEMENTSERVICE']._serialized_start=1996
+  _globals['_MANAGEMENTSERVICE']._serialized_end=2875
 # @@protoc_insertion_point(module_scope)
