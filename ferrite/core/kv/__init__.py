@@ -91,7 +91,19 @@ from ferrite.core.kv.store import (
     ReadableStore,
     Write,
 )
-from ferrite.core.kv.watch_values import Delivery, WatchEnd, WatchEnded, WatchEvent, WatchSpec
+from ferrite.core.kv.watch import WatchHub, WatchLimits
+from ferrite.core.kv.watch_values import (
+    Change,
+    Delivery,
+    HistoryPiece,
+    HistoryRead,
+    RevisionChanges,
+    WatchEnd,
+    WatchEnded,
+    WatchEvent,
+    WatchRefused,
+    WatchSpec,
+)
 from ferrite.core.snapshot_file import (
     ExpectedSnapshot,
     SnapshotContents,
@@ -109,6 +121,7 @@ __all__ = [
     "CLIENT_ID_BYTES_MAX",
     "COMMAND_BYTES_MAX",
     "COMMAND_VERSION",
+    "Change",
     "Command",
     "CommandErrorCode",
     "CommandFailed",
@@ -132,6 +145,8 @@ __all__ = [
     "FROM_KEY",
     "Get",
     "GetResult",
+    "HistoryPiece",
+    "HistoryRead",
     "KEY_BYTES_MAX",
     "KeyValue",
     "LAYOUT_VERSION",
@@ -162,6 +177,7 @@ __all__ = [
     "RangeResult",
     "ReadLimits",
     "ReadableStore",
+    "RevisionChanges",
     "Session",
     "SessionLimits",
     "SetNoSpace",
@@ -181,6 +197,9 @@ __all__ = [
     "WatchEnd",
     "WatchEnded",
     "WatchEvent",
+    "WatchHub",
+    "WatchLimits",
+    "WatchRefused",
     "WatchSpec",
     "Write",
     "decode_command",

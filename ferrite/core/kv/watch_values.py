@@ -31,6 +31,28 @@ class WatchSpec:
 
 
 @value
+class Change:
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int
+    deleted: bool
+    prev_revision: int
+    prev_sub: int
+    prev_size_bytes: int = 0
+
+
+@value
+class RevisionChanges:
+    """All changes of one revision, in their order."""
+
+    revision: int
+    changes: tuple[Change, ...]
+
+
+@value
 class WatchEvent:
     """One change. Of a deletion `entry` has the key and, as `mod_revision`, the deletion's revision.
 
@@ -73,9 +95,33 @@ class WatchEnd(enum.StrEnum):
 class WatchEnded:
     """The last thing that a watch gets. It can be resumed at `revision + 1`, on any node.
 
-    Everything up to `revision` was taken by the client; of COMPACTED it is the oldest revision that can be watched, less one.
+    Everything up to `revision` was delivered; of COMPACTED it is the oldest revision that can be watched, less one.
     """
 
     reason: WatchEnd
     detail: str
     revision: int
+
+
+@value
+class HistoryRead:
+    """An order of the hub: read changes from this revision on, a bounded piece. `with_previous`: and the versions before them."""
+
+    from_revision: int
+    with_previous: bool
+
+
+@value
+class HistoryPiece:
+    """Whole revisions, ascending: everything from the one asked for up to `through_revision`, which is at least one revision.
+
+    `previous`: the versions that changes name by `(prev_revision, prev_sub)`, as far as they were asked for and still exist.
+    """
+
+    changes: tuple[RevisionChanges, ...]
+    through_revision: int
+    previous: dict[tuple[int, int], KeyValue]
+
+
+class WatchRefused(Exception):
+    """There are as many watches as there may be."""
