@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ferrite.core.kv.meta import EMPTY_REVISION
+from ferrite.core.kv.revisions import RevisionChanges
 from ferrite.core.kv.watch_groups import (
     EventMaker,
     HistoryDeliveries,
@@ -24,7 +25,6 @@ from ferrite.core.kv.watch_values import (
     Delivery,
     HistoryPiece,
     HistoryRead,
-    RevisionChanges,
     WatchEnd,
     WatchEnded,
     WatchEvent,

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ferrite.core.kv.operations import FROM_KEY
+from ferrite.core.kv.records import Change
 from ferrite.core.kv.results import KeyValue
-from ferrite.core.kv.watch_values import EVENT_BYTES, Change, Delivery, RevisionChanges, WatchEvent, WatchSpec
+from ferrite.core.kv.revisions import RevisionChanges
+from ferrite.core.kv.watch_values import EVENT_BYTES, Delivery, WatchEvent, WatchSpec
 
 Previous = Callable[[Change], KeyValue | None]
 """Finds the version that a change took the place of; None when it is compacted. Asked only when there was one."""

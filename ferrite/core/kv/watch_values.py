@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ferrite.core.kv.results import KeyValue
+from ferrite.core.kv.revisions import RevisionChanges
 from ferrite.core.values import value
 
 EVENT_BYTES: Final = 64
@@ -28,28 +29,6 @@ class WatchSpec:
     no_puts: bool = False
     no_deletes: bool = False
     progress: bool = False
-
-
-@value
-class Change:
-    key: bytes
-    value: bytes
-    create_revision: int
-    mod_revision: int
-    version: int
-    lease: int
-    deleted: bool
-    prev_revision: int
-    prev_sub: int
-    prev_size_bytes: int = 0
-
-
-@value
-class RevisionChanges:
-    """All changes of one revision, in their order."""
-
-    revision: int
-    changes: tuple[Change, ...]
 
 
 @value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -155,9 +155,9 @@ class Watching(RuleBasedStateMachine):
 
     @precondition(lambda self: self.hub.count < 8)
     @rule(spec=SPECS, back=st.integers(-3, 12), now=st.booleans())
-    def add(self, spec: WatchSpec, back: int, now: bool) -> None:  # noqa: FBT001 - Hypothesis gives it by name
+    def add(self, spec: WatchSpec, back: int, now: bool) -> None:
         start = 0 if now else max(0, self.state.revision + 1 - back)
-        spec.start_revision = start
+        spec = replace(spec, start_revision=start)
         number, given = self.hub.add(spec)
         assert number not in self.clients
         assert given == (max(start, 2) - 1 if start else self.state.revision)
