@@ -138,6 +138,11 @@ class NodeStatus:
     warnings: tuple[str, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)
     shutting_down: bool = False
+    compacted_revision: int = 0
+    size_bytes: int = 0
+    no_space: bool = False
+    lease_count: int = 0
+    watchers: int = 0
 
 
 class Watch(Protocol):

@@ -28,7 +28,7 @@ _REASON = re.compile(r"[A-Za-z]{2,}.*[A-Za-z]{2,}")
 _ADDRESS = re.compile(r"://|^\s*--?(?!hash=)[a-z]|\bfile:|\s@\s")
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 
-FRONT_DOORS = frozenset({"ferrite.core", "ferrite.core.disk", "ferrite.core.kv"})
+FRONT_DOORS = frozenset({"ferrite.core", "ferrite.core.client", "ferrite.core.disk", "ferrite.core.kv"})
 _IMPURE_CALLS = {
     "open": "the core does no I/O",
     "print": "the core does no I/O",

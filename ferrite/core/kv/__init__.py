@@ -1,12 +1,16 @@
 """The key-value machine: pure, on an ordered byte store that the host gives (front door)."""
 
-from ferrite.core.kv.commands import (
+from ferrite.core.kv.codec import (
     BATCH_OPERATIONS_MAX,
+    KEY_BYTES_MAX,
+    NUMBER_MAX,
+    TXN_DEPTH_MAX,
+    VALUE_BYTES_MAX,
+)
+from ferrite.core.kv.commands import (
     CLIENT_ID_BYTES_MAX,
     COMMAND_BYTES_MAX,
     COMMAND_VERSION,
-    KEY_BYTES_MAX,
-    VALUE_BYTES_MAX,
     Command,
     CommandInvalid,
     Origin,
@@ -14,7 +18,8 @@ from ferrite.core.kv.commands import (
     encode_command,
 )
 from ferrite.core.kv.install import install_batches
-from ferrite.core.kv.layout import LAYOUT_VERSION, StateCorrupt
+from ferrite.core.kv.layout import LAYOUT_VERSION
+from ferrite.core.kv.leases import LEASE_TTL_MAX_S, LEASE_TTL_MIN_S
 from ferrite.core.kv.machine import (
     AppliedBatch,
     StateMachine,
@@ -26,7 +31,6 @@ from ferrite.core.kv.machine import (
     state_hash,
 )
 from ferrite.core.kv.meta import EMPTY_REVISION
-from ferrite.core.kv.mvcc import ReadLimits
 from ferrite.core.kv.operations import (
     FROM_KEY,
     Batch,
@@ -57,6 +61,8 @@ from ferrite.core.kv.operations import (
     TxnOperation,
     is_read_only,
 )
+from ferrite.core.kv.ranges import ReadLimits
+from ferrite.core.kv.records import Change, StateCorrupt
 from ferrite.core.kv.results import (
     BatchResult,
     CommandErrorCode,
@@ -81,6 +87,7 @@ from ferrite.core.kv.results import (
     TxnOperationResult,
     TxnResult,
 )
+from ferrite.core.kv.revisions import RevisionChanges
 from ferrite.core.kv.sessions import SessionLimits
 from ferrite.core.kv.store import (
     MemoryStore,
@@ -109,6 +116,7 @@ __all__ = [
     "CLIENT_ID_BYTES_MAX",
     "COMMAND_BYTES_MAX",
     "COMMAND_VERSION",
+    "Change",
     "Command",
     "CommandErrorCode",
     "CommandFailed",
@@ -135,6 +143,8 @@ __all__ = [
     "KEY_BYTES_MAX",
     "KeyValue",
     "LAYOUT_VERSION",
+    "LEASE_TTL_MAX_S",
+    "LEASE_TTL_MIN_S",
     "LeaseGrant",
     "LeaseGrantResult",
     "LeaseKeepAlive",
@@ -148,6 +158,7 @@ __all__ = [
     "ListLeases",
     "ListLeasesResult",
     "MemoryStore",
+    "NUMBER_MAX",
     "Operation",
     "OrderedStore",
     "Origin",
@@ -162,6 +173,7 @@ __all__ = [
     "RangeResult",
     "ReadLimits",
     "ReadableStore",
+    "RevisionChanges",
     "Session",
     "SessionLimits",
     "SetNoSpace",
@@ -172,6 +184,7 @@ __all__ = [
     "SortTarget",
     "StateCorrupt",
     "StateMachine",
+    "TXN_DEPTH_MAX",
     "Tick",
     "Txn",
     "TxnOperation",

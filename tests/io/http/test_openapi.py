@@ -42,7 +42,10 @@ def assert_documented(method: str, path: str, reply: Reply) -> None:
     media_type = reply.headers["content-type"].partition(";")[0]
     content = responses[str(reply.status)]["content"]
     assert media_type in content, f"{method} {path} {reply.status} answered {media_type}"
-    if media_type.endswith("json"):
+    if media_type == "application/x-ndjson":
+        for line in reply.body.splitlines():
+            assert mismatches(json.loads(line), content[media_type]["schema"], DOCUMENT) == []
+    elif media_type.endswith("json"):
         assert mismatches(reply.json(), content[media_type]["schema"], DOCUMENT) == []
         if media_type == "application/problem+json":
             assert f"`{reply.code}`" in responses[str(reply.status)]["description"]
@@ -54,7 +57,7 @@ async def send(site: Site, method: str, path: str, **headers: str) -> Reply:
         if parameter["in"] == "path":
             path = path.replace("{check}", parameter["schema"]["enum"][-1])
     if method == "get":
-        return await site.get(path, **headers)
+        return await site.get(f"{path}?key=k" if path == "/watch" else path, **headers)
     content = described["requestBody"]["content"]["application/json"]
     return await site.post(path, content.get("example"), **headers)
 
@@ -106,7 +109,7 @@ async def test_refusals_of_the_cluster_are_answered_as_documented(method: str, p
                      RefusalCode.NOT_INITIALIZED, RefusalCode.STORAGE_FAILED):  # fmt: skip
             site.path.failure = RequestRefused(code.value, "why", leader_id=2)
             assert_documented(method, path, await send(site, method, path))
-        if path not in ("/read", "/list"):
+        if path not in ("/read", "/list", "/kv/range", "/watch"):
             site.path.failure = OutcomeUnknown("unknown_outcome", "why")
             assert_documented(method, path, await send(site, method, path))
 
