@@ -121,19 +121,19 @@ class _TxnReader:
     def _operation(self, request: kv_pb2.TxnOperation, field: str) -> TxnOperation:
         match request.WhichOneof("operation"):
             case "put":
-                _refuse_session(request.put, field)
+                _refuse_session(request.put, f"{field}put.")
                 return put_of(request.put)
             case "range":
-                _refuse_consistency(request.range, field)
-                return range_of(request.range, field)
+                _refuse_consistency(request.range, f"{field}range.")
+                return range_of(request.range, f"{field}range.")
             case "delete_range":
                 part = request.delete_range
-                _refuse_session(part, field)
+                _refuse_session(part, f"{field}delete_range.")
                 return DeleteRange(key=part.key, range_end=part.range_end, prev_kv=part.prev_kv)
             case "txn":
-                _refuse_session(request.txn, field)
-                _refuse_consistency(request.txn, field)
-                return self.txn(request.txn, field)
+                _refuse_session(request.txn, f"{field}txn.")
+                _refuse_consistency(request.txn, f"{field}txn.")
+                return self.txn(request.txn, f"{field}txn.")
             case _:
                 raise Invalid(f"{field}operation", "not set", "one of put, range, delete_range, txn")
 

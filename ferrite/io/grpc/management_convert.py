@@ -71,6 +71,11 @@ def metrics_message(status: NodeStatus) -> management_pb2.GetMetricsResponse:
         learners=status.learners,
         members=[_member_message(member) for member in status.members],
         counters=status.counters,
+        compacted_revision=status.compacted_revision,
+        size_bytes=status.size_bytes,
+        no_space=status.no_space,
+        lease_count=status.lease_count,
+        watchers=status.watchers,
     )
 
 

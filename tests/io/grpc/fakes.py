@@ -104,6 +104,11 @@ STATUS = NodeStatus(
         ),
     ),
     counters={"elections": 2},
+    compacted_revision=3,
+    size_bytes=4096,
+    no_space=True,
+    lease_count=2,
+    watchers=5,
 )
 
 
@@ -140,7 +145,7 @@ class FakeWatch:
 class FakeRequestPath:
     """A store of one node without a log. `error` is raised by every request; `gate`, when set, holds every request back.
 
-    `answers` has the result of each kind of operation or query that the store does not know.
+    `results` has the answer of each kind of operation or query that the store does not know.
     """
 
     node_status: NodeStatus = STATUS
@@ -150,7 +155,7 @@ class FakeRequestPath:
     revision: int = 0
     calls: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
     in_progress: int = 0
-    answers: dict[type, Any] = field(default_factory=dict)
+    results: dict[type, Any] = field(default_factory=dict)
     watches: list[FakeWatch] = field(default_factory=list)
     begun: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -158,8 +163,8 @@ class FakeRequestPath:
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
         await self._enter("write", operation, session=session, timeout_ms=timeout_ms)
-        if type(operation) in self.answers:
-            return self._answered(self.answers[type(operation)])
+        if type(operation) in self.results:
+            return self._answered(self.results[type(operation)])
         match operation:
             case Put():
                 self._put(operation, self._next())
@@ -190,8 +195,8 @@ class FakeRequestPath:
         await self._enter(
             "read", query, consistency=consistency, max_staleness_ms=max_staleness_ms, timeout_ms=timeout_ms
         )
-        if type(query) in self.answers:
-            return self._answered(self.answers[type(query)])
+        if type(query) in self.results:
+            return self._answered(self.results[type(query)])
         if isinstance(query, Get):
             return self._answered(GetResult(revision=self.revision, entry=self.store.get(query.key)))
         if isinstance(query, Exists):

@@ -41,7 +41,7 @@ def _asked(served: Served) -> tuple[Any, dict[str, Any]]:
 
 
 async def test_a_put_has_everything_that_etcds_has() -> None:
-    async with serving(path=FakeRequestPath(answers={Put: PutResult(revision=8, prev=ENTRY)})) as served:
+    async with serving(path=FakeRequestPath(results={Put: PutResult(revision=8, prev=ENTRY)})) as served:
         request = kv_pb2.PutRequest(key=b"k", value=b"v", lease=4, prev_kv=True, session=_SESSION)
         answer = await call(served, "KvService/Put", request, kv_pb2.PutResponse)
         assert _asked(served)[0] == Put(key=b"k", value=b"v", lease=4, prev_kv=True)
@@ -61,7 +61,7 @@ async def test_what_was_not_there_before_is_absent_from_the_answer() -> None:
 
 
 async def test_a_range_passes_every_field_on() -> None:
-    async with serving(path=FakeRequestPath(answers=prepared())) as served:
+    async with serving(path=FakeRequestPath(results=prepared())) as served:
         request = kv_pb2.RangeRequest(
             key=b"a",
             range_end=b"b",
@@ -103,7 +103,7 @@ async def test_a_range_passes_every_field_on() -> None:
 async def test_a_count_that_nobody_asked_for_is_absent_and_one_of_zero_is_not() -> None:
     for count, present in ((-1, False), (0, True)):
         result = RangeResult(revision=9, entries=(), more=False, count=count)
-        async with serving(path=FakeRequestPath(answers={Range: result})) as served:
+        async with serving(path=FakeRequestPath(results={Range: result})) as served:
             answer = await call(
                 served, "KvService/Range", kv_pb2.RangeRequest(key=b"k"), kv_pb2.RangeResponse
             )
@@ -116,7 +116,7 @@ async def test_a_range_that_would_not_fit_a_message_is_cut_and_says_so() -> None
         for number in range(10)
     )
     result = RangeResult(revision=9, entries=entries, more=False)
-    path = FakeRequestPath(answers={Range: result})
+    path = FakeRequestPath(results={Range: result})
     async with serving(make_config(limits__list_bytes_max=65536), path=path) as served:
         request = kv_pb2.RangeRequest(key=b"0", range_end=b"\0")
         answer = await call(served, "KvService/Range", request, kv_pb2.RangeResponse)
@@ -124,7 +124,7 @@ async def test_a_range_that_would_not_fit_a_message_is_cut_and_says_so() -> None
 
 
 async def test_a_range_is_deleted_with_what_was_there() -> None:
-    async with serving(path=FakeRequestPath(answers=prepared())) as served:
+    async with serving(path=FakeRequestPath(results=prepared())) as served:
         request = kv_pb2.DeleteRangeRequest(key=b"a", range_end=b"b", prev_kv=True, session=_SESSION)
         answer = await call(served, "KvService/DeleteRange", request, kv_pb2.DeleteRangeResponse)
         asked, options = _asked(served)
@@ -152,7 +152,7 @@ async def test_a_transaction_goes_in_and_comes_out_whole() -> None:
         failure=[kv_pb2.TxnOperation(txn=inner)],
         session=_SESSION,
     )
-    async with serving(path=FakeRequestPath(answers=prepared())) as served:
+    async with serving(path=FakeRequestPath(results=prepared())) as served:
         answer = await call(served, "KvService/Txn", request, kv_pb2.TxnResponse)
         assert served.path.calls[-1][0] == "write"
         asked, options = _asked(served)
@@ -192,7 +192,7 @@ async def test_a_transaction_that_only_reads_is_a_read() -> None:
         consistency=kv_pb2.CONSISTENCY_SERIALIZABLE,
         session=_SESSION,
     )
-    async with serving(path=FakeRequestPath(answers=prepared())) as served:
+    async with serving(path=FakeRequestPath(results=prepared())) as served:
         await call(served, "KvService/Txn", request, kv_pb2.TxnResponse)
         name, _, options = served.path.calls[-1]
     assert (name, options["consistency"]) == ("read", Consistency.SERIALIZABLE)
@@ -203,14 +203,14 @@ async def test_an_answer_that_fits_no_message_says_that_the_operation_ran() -> N
         key=b"k", value=bytes(2**20), create_revision=1, mod_revision=1, version=1
     )) for _ in range(5))  # fmt: skip
     result = TxnResult(revision=4, succeeded=True, results=large)
-    async with serving(path=FakeRequestPath(answers={Txn: result})) as served, refusal() as found:
+    async with serving(path=FakeRequestPath(results={Txn: result})) as served, refusal() as found:
         await call(served, "KvService/Txn", kv_pb2.TxnRequest(), kv_pb2.TxnResponse)
     assert (found[0].reason, found[0].metadata["certainly_not_applied"]) == ("reply_too_large", "false")
     assert found[0].metadata["revision"] == "4"
 
 
 async def test_a_compaction_says_what_is_left() -> None:
-    async with serving(path=FakeRequestPath(answers=prepared())) as served:
+    async with serving(path=FakeRequestPath(results=prepared())) as served:
         request = kv_pb2.CompactRequest(revision=8, session=_SESSION)
         answer = await call(served, "KvService/Compact", request, kv_pb2.CompactResponse)
         asked, options = _asked(served)
@@ -219,7 +219,7 @@ async def test_a_compaction_says_what_is_left() -> None:
 
 
 async def test_leases_are_granted_kept_looked_at_listed_and_revoked() -> None:
-    async with serving(path=FakeRequestPath(answers=prepared())) as served:
+    async with serving(path=FakeRequestPath(results=prepared())) as served:
         grant = await call(
             served,
             "KvService/LeaseGrant",
@@ -275,8 +275,8 @@ async def test_leases_are_granted_kept_looked_at_listed_and_revoked() -> None:
 
 
 async def test_a_lease_that_is_gone_is_not_found_and_no_error() -> None:
-    answers = {LeaseTimeToLive: LeaseTimeToLiveResult(revision=14, remaining_us=-1)}
-    async with serving(path=FakeRequestPath(answers=answers)) as served:
+    results: dict[type, Any] = {LeaseTimeToLive: LeaseTimeToLiveResult(revision=14, remaining_us=-1)}
+    async with serving(path=FakeRequestPath(results=results)) as served:
         request = kv_pb2.LeaseTimeToLiveRequest(lease_id=77)
         left = await call(served, "KvService/LeaseTimeToLive", request, kv_pb2.LeaseTimeToLiveResponse)
     assert (left.found, left.remaining_ms, left.revision) == (False, 0, 14)

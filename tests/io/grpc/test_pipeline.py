@@ -52,7 +52,7 @@ def test_every_operation_of_the_contract_is_tried_here() -> None:
 
 
 async def test_every_operation_is_answered_under_its_id_and_name() -> None:
-    async with serving(path=FakeRequestPath(answers=prepared())) as served:
+    async with serving(path=FakeRequestPath(results=prepared())) as served:
         stream = Pipeline(served)
         for request_id, (name, (request, expected)) in enumerate(_OPERATIONS.items(), 2**62):
             await stream.send(kv_pb2.PipelineRequest(id=request_id, **{name: request}))
@@ -218,7 +218,7 @@ async def test_heavy_operations_count_more_and_large_answers_travel_alone() -> N
         ENTRY.__class__(key=b"%d" % n, value=bytes(30_000), create_revision=1, mod_revision=1, version=1)
         for n in range(20)
     )
-    path = FakeRequestPath(answers={Range: RangeResult(revision=1, entries=entries, more=False)})
+    path = FakeRequestPath(results={Range: RangeResult(revision=1, entries=entries, more=False)})
     writer = SlowWriter()
     heavy = [
         requests(kv_pb2.PipelineRequest(id=n, range=kv_pb2.RangeRequest(key=b"0", range_end=b"\0")))
