@@ -107,17 +107,21 @@ def test_leases_are_asked_for_by_their_ids() -> None:
         ),
         (
             lambda: v.check_txn(Txn(failure=(Range(key=b"k"), Put(key=b""))), LIMITS),
-            "failure[1].key",
+            "failure[1].put.key",
             "invalid",
         ),
-        (lambda: v.check_txn(Txn(success=(DeleteRange(key=b""),)), LIMITS), "success[0].key", "invalid"),
+        (
+            lambda: v.check_txn(Txn(success=(DeleteRange(key=b""),)), LIMITS),
+            "success[0].delete_range.key",
+            "invalid",
+        ),
         (
             lambda: v.check_txn(Txn(success=(Txn(failure=(Range(key=b"", limit=1),)),)), LIMITS),
-            "success[0].failure[0].key",
+            "success[0].txn.failure[0].range.key",
             "invalid",
         ),
-        (lambda: v.check_txn(nested(9), LIMITS), ".".join(["success[0]"] * 8), "invalid"),
-        (lambda: v.check_txn(nested(64), LIMITS), ".".join(["success[0]"] * 8), "invalid"),
+        (lambda: v.check_txn(nested(9), LIMITS), ".".join(["success[0].txn"] * 8), "invalid"),
+        (lambda: v.check_txn(nested(64), LIMITS), ".".join(["success[0].txn"] * 8), "invalid"),
         (
             lambda: v.check_txn(Txn(success=(Put(key=b"k", value=bytes(2**20)),) * 2), LIMITS),
             "txn",

@@ -1,20 +1,32 @@
 """The key-value machine: pure, on an ordered byte store that the host gives (front door)."""
 
-from ferrite.core.kv.commands import (
+from ferrite.core.kv.codec import (
     BATCH_OPERATIONS_MAX,
+    KEY_BYTES_MAX,
+    NUMBER_MAX,
+    TXN_DEPTH_MAX,
+    VALUE_BYTES_MAX,
+)
+from ferrite.core.kv.commands import (
     CLIENT_ID_BYTES_MAX,
     COMMAND_BYTES_MAX,
     COMMAND_VERSION,
-    KEY_BYTES_MAX,
-    VALUE_BYTES_MAX,
     Command,
     CommandInvalid,
     Origin,
     decode_command,
     encode_command,
 )
+from ferrite.core.kv.housekeeping import (
+    AutoCompaction,
+    Housekeeper,
+    HousekeepingCommand,
+    HousekeepingConfig,
+    MachineFacts,
+)
 from ferrite.core.kv.install import install_batches
-from ferrite.core.kv.layout import LAYOUT_VERSION, StateCorrupt
+from ferrite.core.kv.layout import LAYOUT_VERSION
+from ferrite.core.kv.leases import LEASE_TTL_MAX_S, LEASE_TTL_MIN_S
 from ferrite.core.kv.machine import (
     AppliedBatch,
     StateMachine,
@@ -26,7 +38,6 @@ from ferrite.core.kv.machine import (
     state_hash,
 )
 from ferrite.core.kv.meta import EMPTY_REVISION
-from ferrite.core.kv.mvcc import ReadLimits
 from ferrite.core.kv.operations import (
     FROM_KEY,
     Batch,
@@ -57,6 +68,8 @@ from ferrite.core.kv.operations import (
     TxnOperation,
     is_read_only,
 )
+from ferrite.core.kv.ranges import ReadLimits
+from ferrite.core.kv.records import Change, StateCorrupt
 from ferrite.core.kv.results import (
     BatchResult,
     CommandErrorCode,
@@ -81,6 +94,7 @@ from ferrite.core.kv.results import (
     TxnOperationResult,
     TxnResult,
 )
+from ferrite.core.kv.revisions import RevisionChanges
 from ferrite.core.kv.sessions import SessionLimits
 from ferrite.core.kv.store import (
     MemoryStore,
@@ -91,7 +105,18 @@ from ferrite.core.kv.store import (
     ReadableStore,
     Write,
 )
-from ferrite.core.kv.watch_values import Delivery, WatchEnd, WatchEnded, WatchEvent, WatchSpec
+from ferrite.core.kv.watch import WatchHub, WatchLimits
+from ferrite.core.kv.watch_history import read_history
+from ferrite.core.kv.watch_values import (
+    Delivery,
+    HistoryPiece,
+    HistoryRead,
+    WatchEnd,
+    WatchEnded,
+    WatchEvent,
+    WatchRefused,
+    WatchSpec,
+)
 from ferrite.core.snapshot_file import (
     ExpectedSnapshot,
     SnapshotContents,
@@ -103,12 +128,14 @@ from ferrite.core.snapshot_file import (
 
 __all__ = [
     "AppliedBatch",
+    "AutoCompaction",
     "BATCH_OPERATIONS_MAX",
     "Batch",
     "BatchResult",
     "CLIENT_ID_BYTES_MAX",
     "COMMAND_BYTES_MAX",
     "COMMAND_VERSION",
+    "Change",
     "Command",
     "CommandErrorCode",
     "CommandFailed",
@@ -132,9 +159,16 @@ __all__ = [
     "FROM_KEY",
     "Get",
     "GetResult",
+    "HistoryPiece",
+    "HistoryRead",
+    "Housekeeper",
+    "HousekeepingCommand",
+    "HousekeepingConfig",
     "KEY_BYTES_MAX",
     "KeyValue",
     "LAYOUT_VERSION",
+    "LEASE_TTL_MAX_S",
+    "LEASE_TTL_MIN_S",
     "LeaseGrant",
     "LeaseGrantResult",
     "LeaseKeepAlive",
@@ -147,7 +181,9 @@ __all__ = [
     "ListKeysResult",
     "ListLeases",
     "ListLeasesResult",
+    "MachineFacts",
     "MemoryStore",
+    "NUMBER_MAX",
     "Operation",
     "OrderedStore",
     "Origin",
@@ -162,6 +198,7 @@ __all__ = [
     "RangeResult",
     "ReadLimits",
     "ReadableStore",
+    "RevisionChanges",
     "Session",
     "SessionLimits",
     "SetNoSpace",
@@ -172,6 +209,7 @@ __all__ = [
     "SortTarget",
     "StateCorrupt",
     "StateMachine",
+    "TXN_DEPTH_MAX",
     "Tick",
     "Txn",
     "TxnOperation",
@@ -181,6 +219,9 @@ __all__ = [
     "WatchEnd",
     "WatchEnded",
     "WatchEvent",
+    "WatchHub",
+    "WatchLimits",
+    "WatchRefused",
     "WatchSpec",
     "Write",
     "decode_command",
@@ -191,6 +232,7 @@ __all__ = [
     "load_state",
     "local_key",
     "membership_payload",
+    "read_history",
     "read_snapshot",
     "replicated_pairs",
     "state_hash",

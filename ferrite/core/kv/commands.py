@@ -1,7 +1,6 @@
 """The command envelope (contract, section 7): encoded once at the door, opaque until it is applied.
 
-The limits here are part of the replicated machine: they are the same on every member, whatever its configuration says,
-and not below the largest values that `[limits]` accepts. The doors check the configured ones.
+The operations in it: `ferrite.core.kv.codec`.
 """
 
 from __future__ import annotations
@@ -11,23 +10,22 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from ferrite.core.kv.operations import Batch, Delete, Operation, Put, Session
+from ferrite.core.kv.codec import (
+    BATCH_OPERATIONS_MAX,
+    VALUE_BYTES_MAX,
+    FieldsInvalid,
+    is_number,
+    operation_fields,
+    read_operation,
+)
+from ferrite.core.kv.operations import Operation, Session
 from ferrite.core.kv.results import CommandErrorCode
 from ferrite.core.values import NodeId, RequestId, value
 
 COMMAND_VERSION: Final = 1
-KEY_BYTES_MAX: Final = 64 << 10
-VALUE_BYTES_MAX: Final = 16 << 20
-BATCH_OPERATIONS_MAX: Final = 10_000
 COMMAND_BYTES_MAX: Final = 33 << 20
 """The largest request (32 MiB) and the envelope around it."""
 CLIENT_ID_BYTES_MAX: Final = 64
-NUMBER_MAX: Final = 2**63 - 1
-"""Largest id, boot and request number: fits a signed 64-bit integer of every language."""
-
-_PUT: Final = 1
-_DELETE: Final = 2
-_BATCH: Final = 3
 
 
 class Origin(NamedTuple):
@@ -67,19 +65,9 @@ def encode_command(
         None if session is None else [session.client_id, session.request_id, session.lowest_unacknowledged]
     )
     packed: bytes = msgpack.packb(
-        [COMMAND_VERSION, list(origin), sequence, None, 0, _operation_fields(operation)]
+        [COMMAND_VERSION, list(origin), sequence, None, 0, operation_fields(operation)]
     )
     return packed
-
-
-def _operation_fields(operation: Operation) -> list[Any]:
-    match operation:
-        case Put(key=key, value=data):
-            return [_PUT, key, data]
-        case Delete(key=key):
-            return [_DELETE, key]
-        case Batch(operations=operations):
-            return [_BATCH, [_operation_fields(single) for single in operations]]
 
 
 def decode_command(data: bytes) -> Command:
@@ -91,10 +79,12 @@ def decode_command(data: bytes) -> Command:
     try:
         _check_versions(fields)
         session = _session(fields[2])
-        operation = _operation(fields[5])
+        operation = read_operation(fields[5])
     except CommandInvalid as error:
         error.origin = origin
         raise
+    except FieldsInvalid as error:
+        raise CommandInvalid(error.code, error.detail, origin) from error
     crc32 = 0 if session is None else zlib.crc32(msgpack.packb(fields[5]))
     return Command(origin=origin, session=session, operation=operation, operation_crc32=crc32)
 
@@ -121,7 +111,7 @@ def _unpack(data: bytes) -> Any:
 
 def _check_versions(fields: list[Any]) -> None:
     version = fields[0]
-    if not _is_number(version, 0):
+    if not is_number(version, 0):
         raise CommandInvalid(CommandErrorCode.MALFORMED, "a command begins with the number of its format")
     if version != COMMAND_VERSION:
         raise CommandInvalid(
@@ -139,14 +129,10 @@ def _check_versions(fields: list[Any]) -> None:
         )
 
 
-def _is_number(number: Any, least: int) -> bool:
-    return type(number) is int and least <= number <= NUMBER_MAX
-
-
 def _origin(fields: Any) -> Origin:
     if type(fields) is list and len(fields) == 3:
         node_id, boot, request = fields
-        if _is_number(node_id, 0) and _is_number(boot, 0) and _is_number(request, 0):
+        if is_number(node_id, 0) and is_number(boot, 0) and is_number(request, 0):
             return Origin(NodeId(node_id), boot, RequestId(request))
     raise CommandInvalid(
         CommandErrorCode.MALFORMED, "an origin is an array of three numbers: node, boot, request"
@@ -161,44 +147,11 @@ def _session(fields: Any) -> Session | None:
         if (
             type(client_id) is bytes
             and 1 <= len(client_id) <= CLIENT_ID_BYTES_MAX
-            and _is_number(request_id, 1)
-            and _is_number(lowest, 0)
+            and is_number(request_id, 1)
+            and is_number(lowest, 0)
         ):
             return Session(client_id=client_id, request_id=request_id, lowest_unacknowledged=lowest)
     raise CommandInvalid(
         CommandErrorCode.MALFORMED,
         f"a session is [client id of 1 to {CLIENT_ID_BYTES_MAX} bytes, request number from 1, lowest number not acknowledged]",
     )
-
-
-def _operation(fields: Any) -> Operation:
-    if type(fields) is not list or not fields:
-        raise CommandInvalid(CommandErrorCode.MALFORMED, "an operation is an array that begins with its code")
-    if fields[0] != _BATCH or type(fields[0]) is not int:
-        return _single(fields)
-    if len(fields) != 2 or type(fields[1]) is not list:
-        raise CommandInvalid(CommandErrorCode.MALFORMED, "a batch is [3, [operations]]")
-    return Batch(operations=tuple(_single(single) for single in fields[1]))
-
-
-def _single(fields: Any) -> Put | Delete:
-    """Plain comparisons: this runs for every change, and class patterns cost four times as much."""
-    if type(fields) is list and fields and type(fields[0]) is int:
-        code = fields[0]
-        if code == _PUT and len(fields) == 3 and _is_key(fields[1]) and type(fields[2]) is bytes:
-            return Put(key=fields[1], value=fields[2])
-        if code == _DELETE and len(fields) == 2 and _is_key(fields[1]):
-            return Delete(key=fields[1])
-        if code not in (_PUT, _DELETE, _BATCH):
-            raise CommandInvalid(
-                CommandErrorCode.UNSUPPORTED_VERSION,
-                f"operation code {code}; this version of Ferrite knows put (1), delete (2) and batch (3)",
-            )
-    raise CommandInvalid(
-        CommandErrorCode.MALFORMED,
-        f"an operation is [1, key, value] or [2, key], and a key has at most {KEY_BYTES_MAX} bytes",
-    )
-
-
-def _is_key(key: Any) -> bool:
-    return type(key) is bytes and len(key) <= KEY_BYTES_MAX

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ferrite.core.kv.layout import Layout, StateCorrupt, decode_meta
+from ferrite.core.kv.layout import Layout
 from ferrite.core.kv.machine import installed_record
+from ferrite.core.kv.records import StateCorrupt, decode_meta
 from ferrite.core.kv.store import Write
 from ferrite.core.snapshot_file import SnapshotContents, SnapshotHeader, SnapshotInvalid
 

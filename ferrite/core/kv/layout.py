@@ -1,27 +1,31 @@
-"""How the machine's records lie in the ordered store. Format 1; the number stands in the record `applied`.
+"""How the machine's records lie in the ordered store. Format 2; the number stands in the record `applied`.
 
 Every key begins with the group's id (4 bytes, big-endian: one store may hold many Raft groups) and the table (1 byte).
-Numbers are big-endian, so that bytes order as numbers do.
+Numbers are big-endian, so that bytes order as numbers do. The values: `ferrite.core.kv.records`.
 
 | table | rest of the key | value | |
 |---|---|---|---|
 | 00 local | `identity`, `installed` | the host's, this node's own | in no snapshot and no state hash |
 | 10 meta | `applied` | msgpack, `Meta` | position and counters; written with every batch |
 | 10 meta | `membership` | body of the payload | the last applied membership entry |
-| 20 key | user key, raw | mod_revision, sub, create_revision, version, lease | present keys only, for reads of the latest |
-| 30 history | user key, escaped; revision (8) | sub | versions that are *not* the latest, and deletions |
-| 40 revision | revision (8), sub (4) | kind, bookkeeping, key, value | every change, in the order of a watch |
+| 20 key | user key, raw | `Pointer` | present keys only, for reads of the latest |
+| 30 history | user key, escaped; revision (8) | the pointer as it was; empty: deleted | versions but the latest, and deletions |
+| 40 revision | revision (8), sub (4) | `Change` | every change, in the order of a watch |
 | 50 session | client id | msgpack | a session with its remembered replies, or a tombstone: `sessions` |
 | 51 activity | last active time_us (8), client id | empty | sessions, the longest silent first |
 | 52 buried | number (8) | client id | tombstones, the oldest first |
+| 60 lease | lease id (8) | `Lease` | the leases |
+| 61 deadline | deadline_us (8), lease id (8) | empty | leases, the first to end first |
+| 62 attachment | lease id (8), user key, raw | empty | the present keys of a lease |
 
-`sub` numbers the changes within one revision from 0: a batch is one revision.
+`sub` numbers the changes within one revision from 0: a transaction is one revision.
 
 What an operation costs. A new key: 1 get, 2 records. Overwriting: 1 get, 3 records (the version that stops being the
-latest enters the history). Deleting: 1 get, 4 records. Reading the latest: 1 get for existence and bookkeeping, 2 with
-the value; listing keys is one scan of table 20. Reading at revision r: the pointer when its mod_revision is at most r, else
-the greatest history record at most r (one reverse scan), then one get. A watch scans table 40. Compaction will delete
-history and revision records.
+latest enters the history: its pointer moves there as it is). Deleting: 1 get, 4 records. A lease adds 1 get and 1 record to
+a put, and a record to what ends the attachment. `prev_kv` adds 1 get. Reading the latest: 1 get for existence and bookkeeping,
+2 with the value; a listing is one scan of table 20. Reading at revision r: the pointer when its mod_revision is at most r, else
+the greatest history record at most r (one reverse scan), then one get; a range merges the scans of tables 20 and 30. A watch
+scans table 40. A change names the version that it superseded and that one's size, so compaction scans table 40 and gets nothing.
 
 Escaping (table 30 only, because something follows the user key): 00 becomes 00 FF, and 00 01 ends it. The order of escaped
 keys is the order of the keys, and no escaped key is a prefix of another.
@@ -30,14 +34,9 @@ keys is the order of the keys, and no escaped key is a prefix of another.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
-import msgpack
-
-from ferrite.core.kv.meta import Meta
-from ferrite.core.values import value
-
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 GROUP_ID_MAX: Final = 2**32 - 1
 
 _LOCAL: Final = b"\x00"
@@ -48,57 +47,31 @@ _REVISION: Final = b"\x40"
 _SESSION: Final = b"\x50"
 _ACTIVITY: Final = b"\x51"
 _BURIED: Final = b"\x52"
+_LEASE: Final = b"\x60"
+_DEADLINE: Final = b"\x61"
+_ATTACHMENT: Final = b"\x62"
 _END: Final = b"\xff"
 
 _GROUP: Final = struct.Struct(">I")
 _NUMBER: Final = struct.Struct(">Q")
+_TWO_NUMBERS: Final = struct.Struct(">QQ")
 _REVISION_KEY: Final = struct.Struct(">QI")
-_POINTER: Final = struct.Struct(">QIQQQ")
-_SUB: Final = struct.Struct(">I")
-_RECORD: Final = struct.Struct(">BQQQI")
 
-_META_FIELDS: Final = 10
-
-_PUT: Final = 0
-_TOMBSTONE: Final = 1
-
-
-class StateCorrupt(Exception):
-    """A record of the store is not what the machine wrote. The node must stop: exit code 12."""
-
-
-class Pointer(NamedTuple):
-    """Where the latest version of a key is, and its bookkeeping, in the order of the record.
-
-    `create_revision <= mod_revision`, `version >= 1`.
-    """
-
-    mod_revision: int
-    sub: int
-    create_revision: int
-    version: int
-    lease: int
-
-
-@value
-class Change:
-    """One record of the revision table. Of a deletion, `deleted` is true, `version` 0 and `value` empty."""
-
-    key: bytes
-    value: bytes
-    create_revision: int
-    version: int
-    lease: int
-    deleted: bool
+_PREFIX_BYTES: Final = 5
+"""Group and table."""
+REVISION_KEY_BYTES: Final = _PREFIX_BYTES + _REVISION_KEY.size
 
 
 class Layout:
-    """Makes the keys of one group."""
+    """Makes the keys of one group, and takes them apart."""
 
     __slots__ = (
         "_group",
+        "_history",
+        "_revision",
         "activity_range",
         "applied",
+        "deadline_range",
         "group_id",
         "key_prefix",
         "membership",
@@ -109,16 +82,21 @@ class Layout:
         """`group_id` is at most `GROUP_ID_MAX`."""
         self.group_id = group_id
         self._group = _GROUP.pack(group_id)
+        self._history = self._group + _HISTORY
+        self._revision = self._group + _REVISION
         self.applied = self._group + _META + b"applied"
         self.membership = self._group + _META + b"membership"
         self.key_prefix = self._group + _KEY
         self.replicated_range = (self._group + _META, self._group + _END)
         """Everything but the node's own records, half-open: what snapshots and state hashes cover."""
         self.activity_range = (self._group + _ACTIVITY, self._group + _BURIED)
+        self.deadline_range = (self._group + _DEADLINE, self._group + _ATTACHMENT)
 
     def local(self, name: bytes) -> bytes:
         """Return the key of one of the node's own records."""
         return self._group + _LOCAL + name
+
+    # -- keys and their versions
 
     def key(self, user_key: bytes) -> bytes:
         """Return the key of a present key's pointer."""
@@ -129,17 +107,37 @@ class Layout:
         start = self.key_prefix + prefix
         return start, successor_of_prefix(start)
 
+    def keys_between(self, first: bytes, end: bytes | None) -> tuple[bytes, bytes]:
+        """Return the half-open range of the pointers from `first` to below `end` (None: to the last key)."""
+        return self.key_prefix + first, self._history if end is None else self.key_prefix + end
+
     def user_key(self, key: bytes) -> bytes:
         """Return the user key of a pointer's key."""
-        return key[len(self.key_prefix) :]
+        return key[_PREFIX_BYTES:]
 
     def history(self, user_key: bytes, revision: int) -> bytes:
         """Return the key of a version that is not the latest."""
-        return self._group + _HISTORY + escape(user_key) + _NUMBER.pack(revision)
+        return self._history + escape(user_key) + _NUMBER.pack(revision)
+
+    def history_between(self, first: bytes, end: bytes | None) -> tuple[bytes, bytes]:
+        """Return the half-open range of the history of the keys from `first` to below `end` (None: to the last key)."""
+        return self._history + escape(first), self._revision if end is None else self._history + escape(end)
+
+    def split_history(self, key: bytes) -> tuple[bytes, int]:
+        """Return `(user_key, revision)` of a history key."""
+        user_key = key[_PREFIX_BYTES:-10].replace(b"\x00\xff", b"\x00")
+        return user_key, int.from_bytes(key[-8:], "big")
 
     def revision(self, revision: int, sub: int) -> bytes:
         """Return the key of a change."""
-        return self._group + _REVISION + _REVISION_KEY.pack(revision, sub)
+        return self._revision + _REVISION_KEY.pack(revision, sub)
+
+    def split_revision(self, key: bytes) -> tuple[int, int]:
+        """Return `(revision, sub)` of a change's key."""
+        revision, sub = _REVISION_KEY.unpack_from(key, _PREFIX_BYTES)
+        return revision, sub
+
+    # -- sessions
 
     def session(self, client_id: bytes) -> bytes:
         """Return the key of a client's session or tombstone."""
@@ -151,12 +149,48 @@ class Layout:
 
     def split_activity(self, key: bytes) -> tuple[int, bytes]:
         """Return `(last_active_us, client_id)` of an activity key."""
-        (last_active_us,) = _NUMBER.unpack_from(key, 5)
-        return last_active_us, key[13:]
+        (last_active_us,) = _NUMBER.unpack_from(key, _PREFIX_BYTES)
+        return last_active_us, key[_PREFIX_BYTES + 8 :]
 
     def buried(self, number: int) -> bytes:
         """Return the key that orders a tombstone by its age."""
         return self._group + _BURIED + _NUMBER.pack(number)
+
+    # -- leases
+
+    def lease(self, lease_id: int) -> bytes:
+        """Return the key of a lease."""
+        return self._group + _LEASE + _NUMBER.pack(lease_id)
+
+    def leases_after(self, lease_id: int) -> tuple[bytes, bytes]:
+        """Return the half-open range of the leases with greater ids."""
+        return self.lease(lease_id) + b"\x00", self.deadline_range[0]
+
+    def split_lease(self, key: bytes) -> int:
+        """Return the lease id of a lease's key."""
+        (lease_id,) = _NUMBER.unpack_from(key, _PREFIX_BYTES)
+        return int(lease_id)
+
+    def deadline(self, deadline_us: int, lease_id: int) -> bytes:
+        """Return the key that orders a lease by its deadline."""
+        return self._group + _DEADLINE + _TWO_NUMBERS.pack(deadline_us, lease_id)
+
+    def split_deadline(self, key: bytes) -> tuple[int, int]:
+        """Return `(deadline_us, lease_id)` of a deadline's key."""
+        deadline_us, lease_id = _TWO_NUMBERS.unpack_from(key, _PREFIX_BYTES)
+        return deadline_us, lease_id
+
+    def attachment(self, lease_id: int, user_key: bytes) -> bytes:
+        """Return the key that attaches a user key to a lease."""
+        return self._group + _ATTACHMENT + _NUMBER.pack(lease_id) + user_key
+
+    def attachments(self, lease_id: int) -> tuple[bytes, bytes]:
+        """Return the half-open range of the attachments of a lease."""
+        return self.attachment(lease_id, b""), successor_of_prefix(self.attachment(lease_id, b""))
+
+    def split_attachment(self, key: bytes) -> bytes:
+        """Return the user key of an attachment's key."""
+        return key[_PREFIX_BYTES + 8 :]
 
 
 def successor_of_prefix(prefix: bytes) -> bytes:
@@ -168,91 +202,3 @@ def successor_of_prefix(prefix: bytes) -> bytes:
 def escape(user_key: bytes) -> bytes:
     """Return the form that keeps the order and ends itself."""
     return user_key.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
-
-
-def encode_pointer(pointer: Pointer) -> bytes:
-    """Return a record of table 20."""
-    return _POINTER.pack(*pointer)
-
-
-def decode_pointer(data: bytes) -> Pointer:
-    """Return the pointer. Raises StateCorrupt."""
-    try:
-        return Pointer._make(_POINTER.unpack(data))
-    except struct.error as error:
-        raise StateCorrupt(f"a key's pointer has {len(data)} bytes instead of {_POINTER.size}") from error
-
-
-def encode_history(sub: int) -> bytes:
-    """Return a record of table 30."""
-    return _SUB.pack(sub)
-
-
-def encode_put(key: bytes, value: bytes, create_revision: int, version: int, lease: int) -> bytes:
-    """Return a record of table 40: a key was set."""
-    return _RECORD.pack(_PUT, create_revision, version, lease, len(key)) + key + value
-
-
-def encode_tombstone(key: bytes) -> bytes:
-    """Return a record of table 40: a key was deleted."""
-    return _RECORD.pack(_TOMBSTONE, 0, 0, 0, len(key)) + key
-
-
-def decode_change(data: bytes) -> Change:
-    """Return the change. Raises StateCorrupt."""
-    try:
-        kind, create_revision, version, lease, key_length = _RECORD.unpack_from(data)
-    except struct.error as error:
-        raise StateCorrupt(
-            f"a revision's record has {len(data)} bytes; at least {_RECORD.size} were expected"
-        ) from error
-    value_at = _RECORD.size + key_length
-    if kind not in (_PUT, _TOMBSTONE) or value_at > len(data):
-        raise StateCorrupt(
-            f"a revision's record of {len(data)} bytes is of kind {kind} with a key of {key_length} bytes"
-        )
-    return Change(
-        key=data[_RECORD.size : value_at],
-        value=data[value_at:],
-        create_revision=create_revision,
-        version=version,
-        lease=lease,
-        deleted=kind == _TOMBSTONE,
-    )
-
-
-def encode_meta(meta: Meta) -> bytes:
-    """Return the record `applied`."""
-    packed: bytes = msgpack.packb(
-        [
-            LAYOUT_VERSION,
-            meta.applied_index,
-            meta.applied_term,
-            meta.time_us,
-            meta.revision,
-            meta.membership_index,
-            meta.session_count,
-            meta.session_deadline_us,
-            meta.buried_first,
-            meta.buried_next,
-        ]
-    )
-    return packed
-
-
-def decode_meta(data: bytes) -> Meta:
-    """Return the state's position and counters. Raises StateCorrupt, also for the layout of another version."""
-    try:
-        fields = msgpack.unpackb(data)
-        version = fields[0]
-        if version == LAYOUT_VERSION:
-            if len(fields) != _META_FIELDS or not all(type(number) is int for number in fields):
-                raise StateCorrupt(
-                    f"the record of the applied index is not {_META_FIELDS} numbers: {fields!r}"
-                )
-            return Meta(*fields[1:])
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
-        raise StateCorrupt(f"the record of the applied index cannot be read: {error}") from error
-    raise StateCorrupt(
-        f"the state's layout is {version!r}; this version of Ferrite reads layout {LAYOUT_VERSION}"
-    )

@@ -9,13 +9,19 @@ from dataclasses import field
 from typing import Final
 
 from ferrite.core.kv.commands import CommandInvalid, decode_command
-from ferrite.core.kv.layout import Layout, StateCorrupt, decode_meta, encode_meta
+from ferrite.core.kv.execute import execute
+from ferrite.core.kv.layout import Layout
 from ferrite.core.kv.meta import Meta
-from ferrite.core.kv.mvcc import ReadLimits, answer, execute
-from ferrite.core.kv.operations import Operation, Query
-from ferrite.core.kv.results import CommandFailed, CommandResult, QueryResult
+from ferrite.core.kv.operations import Query
+from ferrite.core.kv.queries import answer
+from ferrite.core.kv.ranges import ReadLimits, View
+from ferrite.core.kv.records import Change, StateCorrupt, decode_change, decode_meta, encode_meta
+from ferrite.core.kv.results import CommandFailed, CommandResult, KeyValue, QueryResult
+from ferrite.core.kv.revisions import RevisionChanges, changes_from, previous
 from ferrite.core.kv.sessions import SessionLimits, Sessions
 from ferrite.core.kv.store import Overlay, Pair, ReadableStore, Write
+from ferrite.core.kv.workspace import Workspace
+from ferrite.core.kv.writer import Writer
 from ferrite.core.membership import Membership, decode_membership
 from ferrite.core.recovered import RecoveredState
 from ferrite.core.values import (
@@ -55,6 +61,18 @@ class AppliedBatch:
     applied_term: Term
     outcomes: tuple[tuple[RequestId, CommandResult], ...]
     meta: Meta = field(repr=False)
+    revisions: tuple[tuple[int, list[bytes]], ...] = field(repr=False)
+    """The revisions that it makes, with their records as they lie in the batch: `changes` reads them."""
+
+    @property
+    def changes(self) -> tuple[RevisionChanges, ...]:
+        """What the batch changes, in order, for watches. Decoded at each call, so that it costs nothing without one."""
+        return tuple(
+            RevisionChanges(
+                revision=revision, changes=tuple(decode_change(record, revision) for record in records)
+            )
+            for revision, records in self.revisions
+        )
 
 
 class StateMachine:
@@ -98,6 +116,41 @@ class StateMachine:
         """Live sessions."""
         return self._meta.session_count
 
+    @property
+    def time_us(self) -> int:
+        """Cluster time, of the last entry."""
+        return self._meta.time_us
+
+    @property
+    def lease_count(self) -> int:
+        """Leases that have not ended."""
+        return self._meta.lease_count
+
+    @property
+    def next_deadline_us(self) -> int:
+        """No lease ends before this cluster time; 0 without leases."""
+        return self._meta.lease_deadline_us
+
+    @property
+    def compacted_revision(self) -> int:
+        """The oldest revision that can be read; 0: nothing was compacted."""
+        return self._meta.compacted_revision
+
+    @property
+    def compaction_pending(self) -> bool:
+        """Does compaction leave something for the next Tick?"""
+        return self._meta.swept_revision != self._meta.compacted_revision
+
+    @property
+    def no_space(self) -> bool:
+        """Are commands that add refused?"""
+        return bool(self._meta.no_space)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the keys' records, history included."""
+        return self._meta.size_bytes
+
     def apply(self, first_index: Index, entries: Sequence[Entry]) -> AppliedBatch:
         """Work out what these committed entries do. `first_index` is one past the applied index.
 
@@ -116,6 +169,7 @@ class StateMachine:
             outcome = step.apply_entry(entry, self._identity)
             if outcome is not None:
                 outcomes.append(outcome)
+        step.sessions.flush()
         step.overlay.put(self._layout.applied, encode_meta(step.meta))
         return AppliedBatch(
             batch=step.overlay.batch(),
@@ -123,6 +177,7 @@ class StateMachine:
             applied_term=step.meta.applied_term,
             outcomes=tuple(outcomes),
             meta=step.meta,
+            revisions=tuple(step.work.writer.revisions),
         )
 
     def advance(self, applied: AppliedBatch) -> None:
@@ -132,7 +187,24 @@ class StateMachine:
 
     def read(self, query: Query) -> QueryResult:
         """Answer a query from the state as it is now. Raises StateCorrupt."""
-        return answer(self._layout, self._store, self._meta.revision, query, self._read_limits)
+        return answer(self._view(), self._meta, query, self._read_limits)
+
+    def changes_from(self, first_revision: int, *, bytes_max: int) -> tuple[RevisionChanges, ...]:
+        """Return the changes from a revision on, whole revisions of about `bytes_max` bytes, at least one; empty: there are none.
+
+        `first_revision` is at least `compacted_revision`: below it the changes are not complete. Raises StateCorrupt.
+        """
+        must(first_revision >= self._meta.compacted_revision, "a watch reads no revision that was compacted")
+        return changes_from(self._view(), first_revision, bytes_max)
+
+    def previous(self, change: Change) -> KeyValue | None:
+        """Return what the key was before a change; None when it was not there, or when that is compacted. Raises StateCorrupt."""
+        if change.mod_revision <= self._meta.compacted_revision:
+            return None
+        return previous(self._view(), change)
+
+    def _view(self) -> View:
+        return View(self._layout, self._store, self._meta.revision)
 
     def recovered_state(self) -> RecoveredState:
         """Return what a replica needs to know of the state. Raises StateCorrupt."""
@@ -146,13 +218,14 @@ class StateMachine:
 class _Step:
     """One apply at work: the overlay, its copy of the meta record, and what the entries do to them."""
 
-    __slots__ = ("layout", "meta", "overlay", "sessions")
+    __slots__ = ("layout", "meta", "overlay", "sessions", "work")
 
     def __init__(self, layout: Layout, overlay: Overlay, meta: Meta, limits: SessionLimits) -> None:
         self.layout = layout
         self.overlay = overlay
         self.meta = meta
         self.sessions = Sessions(layout, overlay, meta, limits)
+        self.work = Workspace(layout, overlay, meta, Writer(layout, overlay, meta))
 
     def apply_entry(self, entry: Entry, identity: Identity) -> tuple[RequestId, CommandResult] | None:
         """Apply one entry; return the outcome if this boot of this node took the request."""
@@ -183,21 +256,18 @@ class _Step:
             if error.origin is None:
                 return None
             origin = error.origin
-            result = CommandFailed(code=error.code, detail=error.detail)
+            result = CommandFailed(code=error.code, detail=error.detail, revision=self.meta.revision)
         else:
             if command.session is None:
-                result = self._execute(command.operation)
+                result = execute(self.work, command.operation)
             else:
                 operation = command.operation
                 result = self.sessions.run_once(
-                    command.session, command.operation_crc32, lambda: self._execute(operation)
+                    command.session, command.operation_crc32, lambda: execute(self.work, operation)
                 )
         if origin.node_id == identity.node_id and origin.boot == identity.boot:
             return origin.request, result
         return None
-
-    def _execute(self, operation: Operation) -> CommandResult:
-        return execute(self.layout, self.overlay, self.meta, operation)
 
     def _membership(self, body: bytes) -> None:
         try:

@@ -7,7 +7,7 @@ A range of keys is `key` and `range_end`, as in etcd: an empty `range_end` means
 from `key` on, anything else the half-open range `[key, range_end)`. `key` of one zero byte with `range_end` of one zero
 byte is every key.
 
-`Put`, `Delete`, `Batch`, `DeleteRange`, `Txn`, `Compact`, the leases, `Tick` and `SetNoSpace` are commands and go through the log.
+`Put`, `Delete`, `Batch`, `DeleteRange`, `Txn`, `Compact`, the leases, `Tick`, `SetNoSpace` are commands and go through the log.
 `Get`, `Exists`, `ListKeys`, `Range`, `ListLeases` and a `Txn` that only reads are queries and do not.
 """
 
@@ -87,9 +87,9 @@ class SortOrder(enum.IntEnum):
 class Range:
     """Read the keys of a range at `revision` (0: the latest). Keys that are equal in the sort target come in key order.
 
-    `limit` 0 is the server's maximum; `more` in the answer says that there are further keys. The bounds of the revisions (0: none,
-    inclusive) filter what comes back, not the count. `with_count` counts the whole range, at the price of walking all of it;
-    `count_only` returns nothing else.
+    `limit` 0 is the server's maximum; `more` in the answer says that there are further keys. The bounds of the revisions (0:
+    none, inclusive) filter what comes back, not the count. `with_count` counts the whole range, at the price of walking all of
+    it; `count_only` returns nothing else.
     """
 
     key: bytes
@@ -149,7 +149,7 @@ class Txn:
 
     Compares, also those of nested transactions, see the state before the transaction; operations see what earlier ones of it did.
     A key may be changed once on any path through it: a second put, or a put of a key that a delete covers, is `DUPLICATE_KEY`.
-    An operation that cannot be carried out (a lease or key that is missing, a revision that is compacted) undoes all of it.
+    An operation that cannot be carried out (a lease or key that is missing, a revision that is compacted) fails all of it.
     """
 
     compares: tuple[Compare, ...] = ()

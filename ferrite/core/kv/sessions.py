@@ -14,28 +14,29 @@ from typing import Any, Final
 
 import msgpack
 
-from ferrite.core.kv.layout import Layout, StateCorrupt
+from ferrite.core.kv.layout import Layout
 from ferrite.core.kv.meta import Meta
 from ferrite.core.kv.operations import Session
-from ferrite.core.kv.results import (
-    BatchResult,
-    CommandErrorCode,
-    CommandFailed,
-    CommandResult,
-    DeleteResult,
-    PutResult,
-)
+from ferrite.core.kv.records import StateCorrupt
+from ferrite.core.kv.results import CommandErrorCode, CommandFailed, CommandResult
+from ferrite.core.kv.results_codec import decode_result, encode_result
 from ferrite.core.kv.store import Overlay
 from ferrite.core.values import value
 
-REPLIES_MAX: Final = 64
-"""Remembered replies of one session: how many requests a client may have outstanding. Bounds a session's record."""
+REPLIES_MAX: Final = 1024
+"""Remembered replies of one session: how many requests a client may have outstanding; one that pipelines has hundreds. Most
+take 20 bytes, and a session's record is read and written once in an apply, however many commands; large ones meet the bound of
+bytes."""
+REPLY_BYTES_MAX: Final = 64 << 10
+"""A larger answer is not remembered, only that there was one: answers with values in them would make every apply rewrite them."""
+SESSION_BYTES_MAX: Final = 1 << 20
+"""Of all remembered answers of one session; the oldest go first."""
 SESSION_TTL_US: Final = 3_600_000_000
 """A client that was silent for an hour of cluster time has given up its retries."""
 ACTIVITY_GRANULE_US: Final = 60_000_000
 """Activity is noted once a minute at most, so that most commands write no activity record. A session lives this much longer."""
 SESSIONS_MAX: Final = 10_000
-"""About 10 MB of records at 64 small replies each."""
+"""About 10 MB of records at 64 small replies each, 10 GB if each client were out for it."""
 SESSIONS_ENDED_TOGETHER: Final = 100
 """Most sessions that one entry ends: bounds the work of an entry, and makes ending them worth one scan."""
 TOMBSTONES_MAX: Final = 100_000
@@ -47,6 +48,8 @@ class SessionLimits:
     """The constants above. They are part of the replicated machine: only tests use others."""
 
     replies_max: int = REPLIES_MAX
+    reply_bytes_max: int = REPLY_BYTES_MAX
+    session_bytes_max: int = SESSION_BYTES_MAX
     ttl_us: int = SESSION_TTL_US
     activity_granule_us: int = ACTIVITY_GRANULE_US
     sessions_max: int = SESSIONS_MAX
@@ -59,20 +62,41 @@ _TOMBSTONE: Final = 1
 
 
 class _Record:
-    """A live session. `replies`: request_id -> [crc32 of the operation, reply]; every id is at least `floor`."""
+    """A live session. `replies`: request_id -> (crc32 of the operation, encoded answer); every id is at least `floor`."""
 
-    __slots__ = ("floor", "last_active_us", "replies")
+    __slots__ = ("_ordered", "bytes", "changed", "floor", "last_active_us", "replies")
 
-    def __init__(self, last_active_us: int, floor: int, replies: dict[int, tuple[int, list[Any]]]) -> None:
+    def __init__(self, last_active_us: int, floor: int, replies: dict[int, tuple[int, bytes]]) -> None:
         self.last_active_us = last_active_us
         self.floor = floor
         self.replies = replies
+        self.bytes = sum(len(answer) for _, answer in replies.values())
+        self.changed = False
+        self._ordered = True
+
+    def remember(self, request_id: int, crc32: int, answer: bytes) -> None:
+        # Requests come in order, but for some: only then there is something to sort.
+        self._ordered = self._ordered and (not self.replies or request_id > next(reversed(self.replies)))
+        self.replies[request_id] = (crc32, answer)
+        self.bytes += len(answer)
+
+    def in_order(self) -> dict[int, tuple[int, bytes]]:
+        if not self._ordered:
+            self.replies = dict(sorted(self.replies.items()))
+            self._ordered = True
+        return self.replies
+
+    def forget_oldest(self) -> int:
+        """Drop the reply with the lowest id; return that."""
+        oldest = next(iter(self.in_order()))
+        self.bytes -= len(self.replies.pop(oldest)[1])
+        return oldest
 
 
 class Sessions:
-    """The sessions as one apply sees and changes them."""
+    """The sessions as one apply sees and changes them. What changed is written by `flush`, at the end of the apply."""
 
-    __slots__ = ("_layout", "_limits", "_meta", "_overlay")
+    __slots__ = ("_layout", "_limits", "_loaded", "_meta", "_overlay")
 
     def __init__(self, layout: Layout, overlay: Overlay, meta: Meta, limits: SessionLimits) -> None:
         """`meta` is the apply's working copy."""
@@ -80,33 +104,36 @@ class Sessions:
         self._overlay = overlay
         self._meta = meta
         self._limits = limits
+        self._loaded: dict[bytes, _Record | None] = {}
+        """The sessions that this apply touched; None for a tombstone."""
 
     def run_once(self, session: Session, crc32: int, execute: Callable[[], CommandResult]) -> CommandResult:
         """Run the command, or return what it returned the first time, or refuse it and change nothing."""
         record = self._load(session.client_id)
         if record is None:
-            return CommandFailed(
-                code=CommandErrorCode.SESSION_EXPIRED,
-                detail="the session has expired; whether this request ran before is not known any more. "
+            return self._refused(
+                CommandErrorCode.SESSION_EXPIRED,
+                "the session has expired; whether this request ran before is not known any more. "
                 "Read the state, and go on with a new client id",
             )
         floor = max(record.floor, session.lowest_unacknowledged)
         if session.request_id < floor:
-            return CommandFailed(
-                code=CommandErrorCode.REQUEST_FORGOTTEN,
-                detail=f"request {session.request_id} is below {floor}, the lowest one whose reply is remembered",
+            return self._refused(
+                CommandErrorCode.REQUEST_FORGOTTEN,
+                f"request {session.request_id} is below {floor}, the lowest one whose reply is remembered",
             )
         known = record.replies.get(session.request_id)
         if known is not None and known[0] != crc32:
-            return CommandFailed(
-                code=CommandErrorCode.REQUEST_MISMATCH,
-                detail=f"request {session.request_id} was another operation before; a retry repeats it exactly",
+            return self._refused(
+                CommandErrorCode.REQUEST_MISMATCH,
+                f"request {session.request_id} was another operation before; a retry repeats it exactly",
             )
         result = execute() if known is None else decode_result(known[1])
         if known is None:
-            record.replies[session.request_id] = (crc32, encode_result(result))
+            self._remember(record, session.request_id, crc32, result)
         self._forget_below(record, floor)
-        self._save(session.client_id, record)
+        self._note_use(session.client_id, record)
+        record.changed = True
         return result
 
     def expire(self) -> None:
@@ -122,32 +149,47 @@ class Sessions:
         oldest = self._longest_silent(1)
         meta.session_deadline_us = oldest[0][0] + lifetime_us if oldest else 0
 
+    def flush(self) -> None:
+        """Write the sessions that this apply changed."""
+        for client_id, record in self._loaded.items():
+            if record is not None and record.changed:
+                self._overlay.put(self._layout.session(client_id), _encode(record))
+
+    def _refused(self, code: CommandErrorCode, detail: str) -> CommandFailed:
+        return CommandFailed(code=code, detail=detail, revision=self._meta.revision)
+
+    def _remember(self, record: _Record, request_id: int, crc32: int, result: CommandResult) -> None:
+        answer = encode_result(result)
+        if len(answer) > self._limits.reply_bytes_max:
+            answer = encode_result(
+                CommandFailed(
+                    code=CommandErrorCode.REPLY_TOO_LARGE,
+                    detail=f"the command ran; its answer of {len(answer)} bytes was too large to be remembered",
+                    revision=result.revision,
+                )
+            )
+        record.remember(request_id, crc32, answer)
+
     def _load(self, client_id: bytes) -> _Record | None:
         """Return the client's session, a new one if it had none; None for a tombstone."""
+        if client_id in self._loaded:
+            return self._loaded[client_id]
         data = self._overlay.get(self._layout.session(client_id))
-        if data is None:
-            return _Record(-1, 0, {})
-        try:
-            kind, *rest = msgpack.unpackb(data)
-            if kind == _TOMBSTONE:
-                return None
-            last_active_us, floor, replies = rest
-            return _Record(last_active_us, floor, {reply[0]: (reply[1], reply[2]) for reply in replies})
-        except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
-            raise StateCorrupt(f"the session of client {client_id!r} cannot be read: {error}") from error
+        record = _Record(-1, 0, {}) if data is None else _decode(client_id, data)
+        self._loaded[client_id] = record
+        return record
 
     def _forget_below(self, record: _Record, floor: int) -> None:
-        """Drop what is acknowledged, then the oldest over the limit; what is dropped is never run again."""
+        """Drop what is acknowledged, then the oldest over the limits; what is dropped is never run again."""
         if floor > record.floor:
             record.floor = floor
-            for request_id in [known for known in record.replies if known < floor]:
-                del record.replies[request_id]
-        while len(record.replies) > self._limits.replies_max:
-            oldest = min(record.replies)
-            del record.replies[oldest]
-            record.floor = oldest + 1
+            while record.replies and next(iter(record.in_order())) < floor:
+                record.forget_oldest()
+        limits = self._limits
+        while len(record.replies) > limits.replies_max or record.bytes > limits.session_bytes_max:
+            record.floor = record.forget_oldest() + 1
 
-    def _save(self, client_id: bytes, record: _Record) -> None:
+    def _note_use(self, client_id: bytes, record: _Record) -> None:
         now_us = self._meta.time_us
         if record.last_active_us < 0:
             self._open()
@@ -155,11 +197,6 @@ class Sessions:
         elif now_us - record.last_active_us >= self._limits.activity_granule_us:
             self._overlay.delete(self._layout.activity(record.last_active_us, client_id))
             self._note_activity(client_id, record)
-        replies = [
-            [request_id, crc32, reply] for request_id, (crc32, reply) in sorted(record.replies.items())
-        ]
-        data: bytes = msgpack.packb([_LIVE, record.last_active_us, record.floor, replies])
-        self._overlay.put(self._layout.session(client_id), data)
 
     def _open(self) -> None:
         meta, limits = self._meta, self._limits
@@ -182,6 +219,7 @@ class Sessions:
         """Put a tombstone in the session's place; the oldest tombstone over the limit goes."""
         meta, layout, overlay = self._meta, self._layout, self._overlay
         overlay.delete(layout.activity(last_active_us, client_id))
+        self._loaded[client_id] = None
         overlay.put(layout.session(client_id), msgpack.packb([_TOMBSTONE]))
         overlay.put(layout.buried(meta.buried_next), client_id)
         meta.buried_next += 1
@@ -191,44 +229,30 @@ class Sessions:
             forgotten = overlay.get(oldest)
             if forgotten is None:
                 raise StateCorrupt(f"tombstone {meta.buried_first} is not there")
+            self._loaded.pop(forgotten, None)
             overlay.delete(layout.session(forgotten))
             overlay.delete(oldest)
             meta.buried_first += 1
 
 
-_FAILED: Final = 0
-_PUT: Final = 1
-_DELETE: Final = 2
-_BATCH: Final = 3
+def _encode(record: _Record) -> bytes:
+    """One flat list: request number, checksum and answer of each reply, ascending."""
+    fields: list[Any] = [_LIVE, record.last_active_us, record.floor]
+    for request_id, (crc32, answer) in record.in_order().items():
+        fields += (request_id, crc32, answer)
+    packed: bytes = msgpack.packb(fields)
+    return packed
 
 
-def encode_result(result: CommandResult) -> list[Any]:
-    """Return the remembered form of a result; a batch's flags are one bit each."""
-    match result:
-        case CommandFailed(code=code, detail=detail):
-            return [_FAILED, int(code), detail]
-        case PutResult(revision=revision):
-            return [_PUT, revision]
-        case DeleteResult(revision=revision, existed=existed):
-            return [_DELETE, revision, existed]
-        case BatchResult(revision=revision, existed=flags):
-            bits = sum(1 << position for position, flag in enumerate(flags) if flag)
-            return [_BATCH, revision, len(flags), bits.to_bytes((len(flags) + 7) // 8, "little")]
-
-
-def decode_result(fields: list[Any]) -> CommandResult:
-    """Return the result that `encode_result` got. Raises StateCorrupt."""
-    match fields:
-        case [0, int(code), str(detail)]:
-            return CommandFailed(code=CommandErrorCode(code), detail=detail)
-        case [1, int(revision)]:
-            return PutResult(revision=revision)
-        case [2, int(revision), bool(existed)]:
-            return DeleteResult(revision=revision, existed=existed)
-        case [3, int(revision), int(count), bytes(flags)]:
-            bits = int.from_bytes(flags, "little")
-            return BatchResult(
-                revision=revision, existed=tuple(bool(bits >> position & 1) for position in range(count))
-            )
-        case _:
-            raise StateCorrupt(f"a remembered reply cannot be read: {fields!r}")
+def _decode(client_id: bytes, data: bytes) -> _Record | None:
+    """Return the session, None for a tombstone. Raises StateCorrupt."""
+    try:
+        fields = msgpack.unpackb(data)
+        if fields[0] == _TOMBSTONE:
+            return None
+        replies = zip(fields[3::3], fields[4::3], fields[5::3], strict=True)
+        return _Record(
+            fields[1], fields[2], {request_id: (crc32, answer) for request_id, crc32, answer in replies}
+        )
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise StateCorrupt(f"the session of client {client_id!r} cannot be read: {error}") from error

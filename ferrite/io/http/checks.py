@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ferrite.io.http.cluster_json import store_json
 from ferrite.io.request_path import NodeStatus
 
 APPLIED_LAG_MAX: Final = 5000  # committed and not yet applied entries; etcd refuses proposals above it
@@ -91,6 +92,7 @@ def health_answer(status: NodeStatus) -> tuple[bool, dict[str, Any]]:
         "applied_index": status.applied_index,
         "applied_lag": _lag(status),
         "revision": status.revision,
+        **store_json(status),
         "disk": "failed" if any(check.name == "disk" and not check.ok for check in checks) else "ok",
         "checks": {check.name: "ok" if check.ok else "failed" for check in checks},
         "problems": problems,

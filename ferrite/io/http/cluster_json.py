@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ferrite.io.config import NODE_ID_MAX, PEERS_MAX
 from ferrite.io.http.fields import JsonObject, describe
-from ferrite.io.http.kv_json import parse_timeout
+from ferrite.io.http.options import parse_timeout
 from ferrite.io.request_path import MemberAddress, MemberStatus, NodeStatus
 from ferrite.io.validation import Invalid, check_address, check_node_id, check_voters
 
@@ -33,8 +33,8 @@ class ChangeMembershipRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferLeaderRequest:
-    """What /transfer-leader asks for; target 0: the best voter."""
+class NodeRequest:
+    """What /transfer-leader (target 0: the best voter) and /remove-member ask for."""
 
     target: int
     timeout_ms: int | None
@@ -98,12 +98,18 @@ def parse_change_membership(given: Any) -> ChangeMembershipRequest:
     return ChangeMembershipRequest(voters=check_voters(ids, field), timeout_ms=timeout_ms)
 
 
-def parse_transfer_leader(given: Any) -> TransferLeaderRequest:
+def parse_transfer_leader(given: Any) -> NodeRequest:
     """Nothing, null, {} or {"node_id":0}: the best voter; else that one. Raises `Invalid`."""
     request = JsonObject({} if given is None else given, "", ("node_id", "timeout_ms"))
-    return TransferLeaderRequest(
+    return NodeRequest(
         target=request.integer("node_id", 0, NODE_ID_MAX, 0), timeout_ms=parse_timeout(request)
     )
+
+
+def parse_remove_member(given: Any) -> NodeRequest:
+    """{"node_id":3}. Raises `Invalid`."""
+    request = JsonObject(given, "", ("node_id", "timeout_ms"))
+    return NodeRequest(target=request.integer("node_id", 1, NODE_ID_MAX), timeout_ms=parse_timeout(request))
 
 
 def _parse_member(request: JsonObject, *, needs_address: bool) -> MemberAddress:
@@ -193,6 +199,7 @@ def metrics_answer(status: NodeStatus) -> dict[str, Any]:
         "last_applied": status.applied_index,
         "flushed_index": status.flushed_index,
         "revision": status.revision,
+        **store_json(status),
         "pending_requests": status.pending_requests,
         "leader_last_heard_ms": status.leader_last_heard_ms,
         "membership": membership_json(status),
@@ -200,6 +207,17 @@ def metrics_answer(status: NodeStatus) -> dict[str, Any]:
         "problems": list(status.problems),
         "warnings": list(status.warnings),
         "counters": dict(status.counters),
+    }
+
+
+def store_json(status: NodeStatus) -> dict[str, Any]:
+    """What there is beside the keys: history, space, leases, watches."""
+    return {
+        "compacted_revision": status.compacted_revision,
+        "size_bytes": status.size_bytes,
+        "no_space": status.no_space,
+        "lease_count": status.lease_count,
+        "watchers": status.watchers,
     }
 
 

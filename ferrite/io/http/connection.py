@@ -1,6 +1,6 @@
 """aiohttp's server protocol with what it lacks: deadlines for head and body, counted connections, fixed answers.
 
-aiohttp parses HTTP and keeps the connection's order; the door decides. Only this module and `server` know aiohttp.
+aiohttp parses HTTP and keeps the connection's order; the door decides. Only this module, `streaming` and `server` know aiohttp.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from prometheus_client import Gauge
 
 from ferrite.io.http.door import Door, body_too_large
-from ferrite.io.http.exchange import FIXED_HEADERS, HttpAnswer, RequestHead
+from ferrite.io.http.exchange import FIXED_HEADERS, HttpAnswer, HttpStream, RequestHead
 from ferrite.io.http.problems import HttpProblem
 from ferrite.io.http.quiet_log import QuietLog
 from ferrite.io.http.settings import HttpSettings
+from ferrite.io.http.streaming import OpenStreams
 
 HEADERS_MAX: Final = 64  # curl sends 5, a browser about 20
 LINE_BYTES_MAX: Final = 8190  # request line, and each header field; aiohttp's own default
@@ -71,9 +72,15 @@ class Engine:
     settings: HttpSettings
     counts: ConnectionCounts
     log: QuietLog
+    streams: OpenStreams
     draining: bool = False
     in_flight: int = 0
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event
+
+    @property
+    def busy(self) -> bool:
+        """Is a request without its answer, or a stream without its end?"""
+        return self.in_flight > 0 or len(self.streams) > 0
 
 
 class ConnectionServer(web.Server):
@@ -99,14 +106,26 @@ class ConnectionServer(web.Server):
             if engine.in_flight == 0:
                 engine.idle.set()
         protocol = request.protocol
-        last = isinstance(protocol, Connection) and protocol.answers_last()
+        assert isinstance(protocol, Connection), "this factory makes no others"
+        if isinstance(answer, HttpStream):
+            return await self._stream(request, answer, protocol)
+        last = protocol.answers_last()
         return _response(answer, close=answer.close or engine.draining or last)
+
+    async def _stream(
+        self, request: web.BaseRequest, stream: HttpStream, connection: Connection
+    ) -> web.StreamResponse:
+        if not connection.half_closed:
+            return await self._engine.streams.send(request, stream, connection.begin_stream)
+        stream.source.close()  # there would be no telling when its client goes
+        problem = HttpProblem("invalid", "A stream needs a connection that stays open in both directions.")
+        return _response(self._engine.door.refuse_connection(problem), close=True)
 
 
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_engine", "_head_deadline", "_ip", "half_closed")
+    __slots__ = ("_engine", "_head_deadline", "_ip", "_stream", "half_closed")
 
     def __init__(
         self,
@@ -131,6 +150,7 @@ class Connection(RequestHandler):
         self._engine = engine
         self._head_deadline: asyncio.TimerHandle | None = None
         self._ip: str | None = None  # set while this connection is counted
+        self._stream: asyncio.Task[None] | None = None  # writes the stream that this connection ends with
         self.half_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -154,11 +174,15 @@ class Connection(RequestHandler):
         self._engine.counts.release(self._ip)
         self._ip = None
         self._disarm()
+        if self._stream is not None:
+            self._stream.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and keep the head's deadline: it runs from a head's first byte to its last."""
-        if self._ip is None:
+        if (
+            self._ip is None or self._stream is not None
+        ):  # a stream is the last answer: who sends on is not heard
             return
         requests_before = self._request_count
         super().data_received(data)
@@ -171,7 +195,7 @@ class Connection(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio reads the result; aiohttp's None means False
         """Let a client that only half-closed have its answer; then, or at once when nothing is asked, close."""
-        if self._ip is None or self._waits_for_head():
+        if self._ip is None or self._stream is not None or self._waits_for_head():
             return False
         self.half_closed = True
         if self._current_request is not None:
@@ -219,6 +243,16 @@ class Connection(RequestHandler):
         if self.half_closed and not content.is_eof():
             content.set_exception(RequestPayloadError("the connection was half-closed within a body"))
 
+    def begin_stream(self, writer: asyncio.Task[None]) -> None:
+        """From now on nothing is parsed any more; when the client goes, `writer` is cancelled."""
+        self._stream = writer
+        if self.transport is None:
+            writer.cancel()
+        elif (
+            self._buffer_paused
+        ):  # many requests wait: they get no answer, but the client's end must be noticed
+            cast(asyncio.ReadTransport, self.transport).resume_reading()
+
     def _waits_for_head(self) -> bool:
         waiter = self._waiter
         if waiter is not None:
@@ -248,7 +282,7 @@ class Connection(RequestHandler):
             self._head_deadline = None
 
 
-async def _exchange(engine: Engine, request: web.BaseRequest) -> HttpAnswer:
+async def _exchange(engine: Engine, request: web.BaseRequest) -> HttpAnswer | HttpStream:
     if request.version < HttpVersion10:
         return engine.door.refuse_connection(_framing_problem(None))
     head = RequestHead(

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
-from ferrite.io.http.exchange import PROBLEM_JSON, Call, HttpAnswer, RequestHead, Route, json_answer
+from ferrite.io.http.exchange import (
+    PROBLEM_JSON,
+    Call,
+    HttpAnswer,
+    HttpStream,
+    RequestHead,
+    Route,
+    json_answer,
+)
 from ferrite.io.http.fields import suggestion
 from ferrite.io.http.metrics import HttpMetrics
 from ferrite.io.http.problems import (
@@ -40,10 +48,12 @@ _QUERY_FIELDS_MAX: Final = 16
 class Admitted:
     """A request whose head is fine; its body may be read, at most `body_bytes_max` of it."""
 
+    method: str
     route: Route
     argument: str
     query: Mapping[str, tuple[str, ...]]
     accept: str
+    last_event_id: str
     body_bytes_max: int
     started_s: float
 
@@ -55,8 +65,11 @@ class Door:
         self, routes: tuple[Route, ...], settings: HttpSettings, metrics: HttpMetrics, log: QuietLog
     ) -> None:
         """Index the routes."""
-        self._exact = {route.path: route for route in routes if not route.argument}
-        self._families = {route.path: route for route in routes if route.argument}
+        self._exact: dict[str, tuple[Route, ...]] = {}
+        self._families: dict[str, tuple[Route, ...]] = {}
+        for route in routes:
+            table = self._families if route.argument else self._exact
+            table[route.path] = (*table.get(route.path, ()), route)
         self._labels = tuple(route.label for route in routes)
         self._settings = settings
         self._metrics = metrics
@@ -69,9 +82,9 @@ class Door:
         try:
             path, query_text, authority = _split_target(head.target)
             self._check_host(authority if authority is not None else head.headers.get("host"))
-            route, argument = self._find(path)
-            label = route.label
-            _check_method(route, head.method)
+            routes, argument = self._find(path)
+            label = routes[0].label
+            route = _by_method(routes, head.method)
             if route.method == "POST":
                 _check_origin(head.headers)
             if head.has_body:
@@ -84,18 +97,26 @@ class Door:
         except Invalid as error:
             return self._refuse(from_invalid(error), label, started_s, close=head.has_body)
         return Admitted(
+            method=head.method,
             route=route,
             argument=argument,
             query=query,
             accept=head.headers.get("accept", ""),
+            last_event_id=head.headers.get("last-event-id", ""),
             body_bytes_max=self._settings.limits.request_bytes_max,
             started_s=started_s,
         )
 
-    async def answer(self, admitted: Admitted, body: bytes) -> HttpAnswer:
-        """Run the handler."""
+    async def answer(self, admitted: Admitted, body: bytes) -> HttpAnswer | HttpStream:
+        """Run the handler. Whoever gets a stream reads it to the end or closes it."""
         route = admitted.route
-        call = Call(body=body, argument=admitted.argument, query=admitted.query, accept=admitted.accept)
+        call = Call(
+            body=body,
+            argument=admitted.argument,
+            query=admitted.query,
+            accept=admitted.accept,
+            last_event_id=admitted.last_event_id,
+        )
         try:
             answer = await route.handler(call)
         except Invalid as error:
@@ -112,7 +133,11 @@ class Door:
                 "internal", "The request failed inside Ferrite; the node's log says why."
             )
             return self._refuse(problem_500, route.label, admitted.started_s)
-        self._metrics.answered(route.label, answer.status, time.perf_counter() - admitted.started_s)
+        status = 200 if isinstance(answer, HttpStream) else answer.status
+        self._metrics.answered(route.label, status, time.perf_counter() - admitted.started_s)
+        if isinstance(answer, HttpStream) and admitted.method == "HEAD":
+            answer.source.close()
+            return HttpAnswer(status=200, body=b"", content_type=answer.content_type, headers=answer.headers)
         return answer
 
     def refuse_body(self, admitted: Admitted, problem: HttpProblem) -> HttpAnswer:
@@ -136,14 +161,15 @@ class Door:
             close=close,
         )
 
-    def _find(self, path: str) -> tuple[Route, str]:
-        route = self._exact.get(path)
-        if route is not None:
-            return route, ""
+    def _find(self, path: str) -> tuple[tuple[Route, ...], str]:
+        """The routes of a path, one for each method that it has."""
+        routes = self._exact.get(path)
+        if routes is not None:
+            return routes, ""
         family, _, argument = path.rpartition("/")
-        route = self._families.get(family)
-        if route is not None and argument:
-            return route, argument
+        routes = self._families.get(family)
+        if routes is not None and argument:
+            return routes, argument
         advice = suggestion(path, self._labels) if path.isascii() else ""
         raise HttpProblem("not_found", f"There is no such path{advice}; GET / lists them all.")
 
@@ -197,14 +223,17 @@ def _split_target(target: str) -> tuple[str, str, str | None]:
     return path, query, authority
 
 
-def _check_method(route: Route, method: str) -> None:
-    if method not in route.methods:
-        raise HttpProblem(
-            "method_not_allowed",
-            f"{route.label} supports {' and '.join(route.methods)}.",
-            allow=route.methods,
-            close=method == "CONNECT",
-        )
+def _by_method(routes: tuple[Route, ...], method: str) -> Route:
+    for route in routes:
+        if method in route.methods:
+            return route
+    methods = tuple(one for route in routes for one in route.methods)
+    raise HttpProblem(
+        "method_not_allowed",
+        f"{routes[0].label} supports {' and '.join(methods)}.",
+        allow=methods,
+        close=method == "CONNECT",
+    )
 
 
 def _check_origin(headers: Mapping[str, str]) -> None:
@@ -243,8 +272,12 @@ def _check_content_type(headers: Mapping[str, str]) -> None:
 def _parse_query(text: str, known: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     if not text:
         return {}
+    if not text.isascii():
+        raise Invalid("query", "bytes that are not ASCII", "them percent-encoded")
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX)
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX, errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid("query", "percent-encoded bytes that are not UTF-8", "UTF-8") from None
     except ValueError:
         raise Invalid("query", "too many parameters", f"at most {_QUERY_FIELDS_MAX}") from None
     found: dict[str, tuple[str, ...]] = {}

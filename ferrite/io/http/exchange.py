@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
@@ -47,14 +47,40 @@ class Call:
     argument: str = ""
     query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accept: str = ""
+    last_event_id: str = ""
 
 
-Handler = Callable[[Call], Awaitable[HttpAnswer]]
+class StreamSource(Protocol):
+    """What comes after the head of a stream. Whoever has it reads to the end or closes it."""
+
+    async def next_piece(self) -> bytes:
+        """Wait for the next piece; nothing at the end."""
+        ...
+
+    def shut_down(self) -> None:
+        """The node goes: whoever waits for a piece gets the last one at once."""
+        ...
+
+    def close(self) -> None:
+        """Nobody reads any more. Closing twice is harmless."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpStream:
+    """An answer without a known end: status 200, `FIXED_HEADERS` and these, then pieces; the connection ends with it."""
+
+    content_type: str
+    source: StreamSource
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Handler = Callable[[Call], Awaitable[HttpAnswer | HttpStream]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One path and its one method (GET also answers HEAD). `argument`: one more segment follows, e.g. /livez/{check}."""
+    """One path and one method (GET also answers HEAD). `argument`: one more segment follows, e.g. /livez/{check}."""
 
     method: str
     path: str
@@ -64,7 +90,7 @@ class Route:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What a 405 names in `Allow`."""
+        """What it answers to."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -12,6 +13,8 @@ from ferrite.io.validation import INT_MAX, Invalid, check_int, shown
 
 Encoding = Literal["utf-8", "base64"]
 _ENCODINGS: Final[tuple[Encoding, ...]] = ("utf-8", "base64")
+LEASE_ID_PATTERN: Final = r"0|[1-9][0-9]{0,18}"
+_LEASE_ID: Final = re.compile(LEASE_ID_PATTERN)
 _KINDS: Final[dict[type, str]] = {
     dict: "an object",
     list: "an array",
@@ -34,6 +37,14 @@ def suggestion(name: str, known: tuple[str, ...]) -> str:
     folded = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower()[:64], folded, n=1)
     return f' (did you mean "{folded[close[0]]}"?)' if close else ""
+
+
+def parse_lease_id(given: Any, path: str) -> int:
+    """A lease's id: an integer of 63 bits, or the same as a string of decimal digits."""
+    number = int(given) if isinstance(given, str) and _LEASE_ID.fullmatch(given) else given
+    if type(number) is not int or not 0 <= number <= INT_MAX:
+        raise Invalid(path, describe(given), f"an integer from 0 to {INT_MAX}, or its digits as a string")
+    return number
 
 
 class JsonObject:
@@ -102,6 +113,12 @@ class JsonObject:
             )
         return check_int(self.join(self.path, name), given, minimum, maximum)
 
+    def lease(self, name: str, *, default: int | None = None) -> int:
+        """A lease's id, 0 for none: a number or, since JavaScript's cannot carry 63 bits, its decimal digits."""
+        if default is not None and name not in self._members:
+            return default
+        return parse_lease_id(self.raw(name), self.join(self.path, name))
+
     def boolean(self, name: str, *, default: bool) -> bool:
         """True or false; 0, 1 and strings are neither."""
         given = self._members.get(name, default)
@@ -109,8 +126,8 @@ class JsonObject:
             raise Invalid(self.join(self.path, name), describe(given), "true or false")
         return given
 
-    def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        """One of the named strings."""
+    def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """One of the named strings; required unless there is a default."""
         given = self.text(name, default)
         if given not in choices:
             quoted = " or ".join(f'"{one}"' for one in choices)

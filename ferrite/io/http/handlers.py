@@ -1,4 +1,7 @@
-"""What each path does: parse, ask the request path, answer. Knows nothing of the engine that carries the bytes."""
+"""What each path does: parse, ask the request path, answer. Knows nothing of the engine that carries the bytes.
+
+Keys, leases and watches: `kv_handlers`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from ferrite.io.config import LimitsConfig
+from ferrite.io.http.accept import accepted
 from ferrite.io.http.checks import (
     LIVENESS_CHECKS,
     READINESS_CHECKS,
@@ -28,18 +32,12 @@ from ferrite.io.http.cluster_json import (
     parse_add_learner,
     parse_change_membership,
     parse_init,
+    parse_remove_member,
     parse_transfer_leader,
 )
 from ferrite.io.http.exchange import Call, HttpAnswer, Route, json_answer, text_answer
 from ferrite.io.http.json_body import parse_json
-from ferrite.io.http.kv_json import (
-    list_answer,
-    parse_list,
-    parse_read,
-    parse_write,
-    read_answer,
-    write_answer,
-)
+from ferrite.io.http.kv_handlers import KvHandlers
 from ferrite.io.http.openapi import openapi_document
 from ferrite.io.http.problems import HttpProblem
 from ferrite.io.request_path import RequestPath
@@ -64,18 +62,18 @@ class Handlers:
         """Nothing is asked yet."""
         self._request_path = request_path
         self._limits = limits
+        self._kv = KvHandlers(request_path, limits)
         self._identity = identity
         self._registry = registry
 
     def routes(self) -> tuple[Route, ...]:
         """Everything that is served: the one table."""
         return (
-            Route(method="POST", path="/write", handler=self._write),
-            Route(method="POST", path="/read", handler=self._read),
-            Route(method="POST", path="/list", handler=self._list),
+            *self._kv.routes(),
             Route(method="POST", path="/init", handler=self._init),
             Route(method="POST", path="/add-learner", handler=self._add_learner),
             Route(method="POST", path="/change-membership", handler=self._change_membership),
+            Route(method="POST", path="/remove-member", handler=self._remove_member),
             Route(method="POST", path="/transfer-leader", handler=self._transfer_leader),
             Route(method="GET", path="/", handler=self._index),
             Route(method="GET", path="/health", handler=self._health),
@@ -90,35 +88,6 @@ class Handlers:
             Route(method="GET", path="/identity", handler=self._identity_of_node),
             Route(method="GET", path="/openapi.json", handler=self._openapi),
         )
-
-    # -- keys
-
-    async def _write(self, call: Call) -> HttpAnswer:
-        request = parse_write(parse_json(call.body), self._limits)
-        answered = await self._request_path.write(
-            request.operation, session=request.session, timeout_ms=request.timeout_ms
-        )
-        return json_answer(write_answer(answered))
-
-    async def _read(self, call: Call) -> HttpAnswer:
-        request = parse_read(parse_json(call.body), self._limits)
-        answered = await self._request_path.read(
-            request.query,
-            consistency=request.consistency,
-            max_staleness_ms=request.max_staleness_ms,
-            timeout_ms=request.timeout_ms,
-        )
-        return json_answer(read_answer(request, answered))
-
-    async def _list(self, call: Call) -> HttpAnswer:
-        request = parse_list(parse_json(call.body) if call.body else {}, self._limits)
-        answered = await self._request_path.read(
-            request.query,
-            consistency=request.consistency,
-            max_staleness_ms=request.max_staleness_ms,
-            timeout_ms=request.timeout_ms,
-        )
-        return json_answer(list_answer(request, answered, self._limits))
 
     # -- cluster
 
@@ -135,6 +104,11 @@ class Handlers:
         request = parse_change_membership(parse_json(call.body))
         log_index = await self._request_path.change_membership(request.voters, timeout_ms=request.timeout_ms)
         return json_answer({"voters": sorted(request.voters), "log_index": log_index})
+
+    async def _remove_member(self, call: Call) -> HttpAnswer:
+        request = parse_remove_member(parse_json(call.body))
+        log_index = await self._request_path.remove_member(request.target, timeout_ms=request.timeout_ms)
+        return json_answer({"node_id": request.target, "log_index": log_index})
 
     async def _transfer_leader(self, call: Call) -> HttpAnswer:
         request = parse_transfer_leader(_optional_json(call.body))
@@ -172,7 +146,7 @@ class Handlers:
 
     async def _prometheus(self, call: Call) -> HttpAnswer:
         # Not the library's negotiation: it copies parts of the client's header into ours, and fails on others.
-        if _accepted(call.accept).get(_OPENMETRICS_FORMAT, 0):
+        if accepted(call.accept).get(_OPENMETRICS_FORMAT, 0):
             body = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]  # the library has no types there
             return HttpAnswer(status=200, body=body, content_type=_OPENMETRICS_TYPE)
         body = generate_latest(self._registry)
@@ -213,27 +187,6 @@ def _probe_answer(name: str, checks: Sequence[Check], call: Call) -> HttpAnswer:
 
 def _wants_text(accept: str) -> bool:
     """Is a Prometheus format asked for, and preferred to JSON? A scraper names one; a browser and curl do not."""
-    quality = _accepted(accept)
+    quality = accepted(accept)
     best = max((quality.get(one, 0) for one in _TEXT_FORMATS), default=0)
     return best > quality.get(_JSON_FORMAT, 0)
-
-
-def _accepted(accept: str) -> dict[str, int]:
-    """Media types of an `Accept` header with their quality in thousandths; nonsense counts as 1000."""
-    found: dict[str, int] = {}
-    for item in accept.split(","):
-        media_type, *parameters = (part.strip().lower() for part in item.split(";"))
-        quality = 1000
-        for parameter in parameters:
-            name, _, text = parameter.partition("=")
-            if name.strip() == "q":
-                quality = _thousandths(text.strip())
-        found[media_type] = quality
-    return found
-
-
-def _thousandths(text: str) -> int:
-    whole, _, fraction = text.partition(".")
-    if whole not in ("0", "1") or not fraction.isascii() or not (fraction.isdigit() or not fraction):
-        return 1000
-    return min(1000, int(whole) * 1000 + int((fraction + "000")[:3]))

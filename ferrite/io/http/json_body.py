@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 from ferrite.io.validation import Invalid, shown
 
-DEPTH_MAX: Final = 32  # our deepest request has 4 levels
+DEPTH_MAX: Final = 32  # our deepest request, 8 transactions in each other, has 25 levels
 VALUES_MAX: Final = (
     65_536  # the largest batch has 10,000 operations of 2 objects and 3 values; more only costs time
 )

@@ -64,6 +64,9 @@ class HttpMetrics:
             "ferrite_rejected", "Requests refused, by reason.", ("reason",), registry=registry
         )
         self.connections = Gauge("ferrite_http_connections", "Open HTTP connections.", registry=registry)
+        self.streams = Gauge(
+            "ferrite_http_streams", "Watches that are streamed over HTTP.", registry=registry
+        )
         self._requests_by: dict[tuple[str, int], Counter] = {}
         self._seconds_by: dict[str, Histogram] = {}
         self._rejected_by: dict[str, Counter] = {}
@@ -98,6 +101,7 @@ class NodeCollector(Collector):
         """Everything, under etcd's names where etcd has it."""
         status = self._status()
         yield from _server(status)
+        yield from _store(status)
         yield from _raft(status)
         yield from _peers(status)
         yield from _counters(status.counters)
@@ -134,7 +138,17 @@ def _server(status: NodeStatus) -> Iterator[Metric]:
     yield _gauge("ferrite_server_proposals_pending", "Requests in progress.", status.pending_requests)
     yield _gauge("ferrite_server_problems", "Problems that /health shows.", len(status.problems))
     yield _gauge("ferrite_server_warnings", "Warnings that /health shows.", len(status.warnings))
+
+
+def _store(status: NodeStatus) -> Iterator[Metric]:
     yield _gauge("ferrite_debugging_mvcc_current_revision", "The store's revision.", status.revision)
+    yield _gauge(
+        "ferrite_debugging_mvcc_compact_revision", "The oldest readable one.", status.compacted_revision
+    )
+    yield _gauge("ferrite_mvcc_db_total_size_in_bytes", "Keys with their history.", status.size_bytes)
+    yield _gauge("ferrite_server_no_space", "1 when the space quota is exceeded.", int(status.no_space))
+    yield _gauge("ferrite_lease_count", "Leases that have not ended.", status.lease_count)
+    yield _gauge("ferrite_debugging_mvcc_watcher_total", "Watches of clients.", status.watchers)
 
 
 def _raft(status: NodeStatus) -> Iterator[Metric]:

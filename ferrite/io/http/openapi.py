@@ -2,124 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ferrite.io.config import LimitsConfig
-from ferrite.io.http.checks import LIVENESS_CHECKS, READINESS_CHECKS
 from ferrite.io.http.exchange import JSON, PROBLEM_JSON
-from ferrite.io.http.openapi_schemas import STRING, Schema, ref, schemas
+from ferrite.io.http.openapi_kv_schemas import LEASE_ID, kv_schemas
+from ferrite.io.http.openapi_operations import DOOR, OPERATIONS, PROMETHEUS, STREAM, TEXT, Documented
+from ferrite.io.http.openapi_schemas import BOOLEAN, COUNT, ENCODING, STRING, TIMEOUT_MS, Schema, ref, schemas
 from ferrite.io.http.problems import PROBLEM_KINDS
+from ferrite.io.http.watch_json import EVENT_STREAM, NDJSON
 
-_DOOR: Final = (
-    "malformed_http", "wrong_host", "headers_too_large", "request_timeout", "internal", "too_many_connections",
-)  # fmt: skip
-_BODY: Final = ("invalid", "cross_origin", "too_large", "unsupported_media_type", "expectation_failed")
-_CLUSTER: Final = ("not_leader", "overloaded", "shutting_down", "not_initialized", "storage_failed")
-_WRITE: Final = (
-    "unknown_outcome", "malformed", "unsupported_version", "session_expired", "request_forgotten", "request_mismatch",
-)  # fmt: skip
-_READ: Final = ("no_quorum", "too_stale")
-_CHANGE: Final = (
-    "unknown_outcome", "change_in_progress", "would_lose_quorum", "unknown_member", "not_caught_up", "invalid_change",
-    "retired_id",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Operation:
-    """One documented route. `problems` come on top of what every route may answer."""
-
-    method: str
-    path: str
-    summary: str
-    answer: str
-    request: str = ""
-    body_required: bool = True
-    problems: tuple[str, ...] = ()
-    also_unhealthy: bool = False
-    checks: tuple[str, ...] = ()
-    query: tuple[str, ...] = ()
-    example: Any = None
-
-
-_SET_EXAMPLE: Final = {"Set": {"key": "mykey", "value": "myvalue"}}
-_LEARNER_EXAMPLE: Final = {"node_id": 2, "rpc_addr": "127.0.0.1:9002", "api_addr": "127.0.0.1:8002"}
-_PROBE_QUERY: Final = ("verbose", "exclude")
-_TEXT: Final = "text"
-_PROMETHEUS: Final = "prometheus"
-
-_OPERATIONS: Final = (
-    _Operation(
-        method="post", path="/write", summary="Set, delete, or several of them at one revision.", request="WriteRequest",
-        answer="WriteAnswer", problems=(*_BODY, *_CLUSTER, *_WRITE), example=_SET_EXAMPLE,
-    ),
-    _Operation(
-        method="post", path="/read", summary="Read a key; linearizable unless asked otherwise.", request="ReadRequest",
-        answer="ReadAnswer", problems=(*_BODY, *_CLUSTER, *_READ), example={"key": "mykey"},
-    ),
-    _Operation(
-        method="post", path="/list", summary="List keys with a prefix, page by page.", request="ListRequest",
-        body_required=False, answer="ListAnswer", problems=(*_BODY, *_CLUSTER, *_READ),
-        example={"prefix": "my", "limit": 100},
-    ),
-    _Operation(
-        method="post", path="/init", summary="Make a new cluster, once. Without a body: of the configured peers.",
-        request="InitRequest", body_required=False, answer="InitAnswer",
-        problems=(*_BODY, *_CLUSTER, *_CHANGE, "already_initialized"), example=None,
-    ),
-    _Operation(
-        method="post", path="/add-learner", summary="Add a node that follows without a vote, and wait until it does.",
-        request="AddLearnerRequest", answer="AddLearnerAnswer", problems=(*_BODY, *_CLUSTER, *_CHANGE),
-        example=_LEARNER_EXAMPLE,
-    ),
-    _Operation(
-        method="post", path="/change-membership", summary="Make exactly these the voters (joint consensus).",
-        request="ChangeMembershipRequest", answer="ChangeMembershipAnswer", problems=(*_BODY, *_CLUSTER, *_CHANGE),
-        example=[1, 2, 3],
-    ),
-    _Operation(
-        method="post", path="/transfer-leader", summary="Hand leadership to a voter (0: the best one).",
-        request="TransferLeaderRequest", body_required=False, answer="TransferLeaderAnswer",
-        problems=(*_BODY, *_CLUSTER, *_CHANGE, "transfer_failed"), example={"node_id": 0},
-    ),
-    _Operation(method="get", path="/", summary="What is served here.", answer="Index"),
-    _Operation(
-        method="get", path="/health", summary="The node's real state; 503 when anything is wrong.", answer="Health",
-        also_unhealthy=True,
-    ),
-    _Operation(
-        method="get", path="/livez", summary="Is the process alive? Depends on nothing else.", answer=_TEXT,
-        also_unhealthy=True, query=_PROBE_QUERY,
-    ),
-    _Operation(
-        method="get", path="/livez/{check}", summary="One check of /livez.", answer=_TEXT, also_unhealthy=True,
-        checks=LIVENESS_CHECKS, query=("verbose",),
-    ),
-    _Operation(
-        method="get", path="/readyz", summary="May clients be sent here?", answer=_TEXT, also_unhealthy=True,
-        query=_PROBE_QUERY,
-    ),
-    _Operation(
-        method="get", path="/readyz/{check}", summary="One check of /readyz.", answer=_TEXT, also_unhealthy=True,
-        checks=READINESS_CHECKS, query=("verbose",),
-    ),
-    _Operation(
-        method="get", path="/metrics", answer="Metrics",
-        summary="Everything the node knows of itself; in Prometheus' format when Accept asks for it.",
-    ),
-    _Operation(method="get", path="/metrics/prometheus", summary="Metrics in Prometheus' format.", answer=_PROMETHEUS),
-    _Operation(method="get", path="/is-leader", summary="Does this node lead?", answer="IsLeader"),
-    _Operation(method="get", path="/leader", summary="Who leads, and where; null when unknown.", answer="Leader"),
-    _Operation(method="get", path="/identity", summary="Who this node is.", answer="Identity"),
-    _Operation(method="get", path="/openapi.json", summary="This document.", answer="object"),
-)  # fmt: skip
+_QUERY_SCHEMAS: Final[dict[str, Schema]] = {
+    "after": {**LEASE_ID, "description": "Only ids greater than this one: the last one of the page before."},
+    "consistency": {"enum": ["linearizable", "serializable"], "default": "linearizable"},
+    "encoding": ENCODING,
+    "exclude": {"type": "array", "items": STRING},
+    "from_key": BOOLEAN,
+    "max_staleness_ms": COUNT,
+    "no_deletes": BOOLEAN,
+    "no_puts": BOOLEAN,
+    "prev_kv": BOOLEAN,
+    "progress": BOOLEAN,
+    "start_revision": COUNT,
+    "timeout_ms": TIMEOUT_MS,
+}  # the others are strings
+_LAST_EVENT_ID: Final = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "schema": STRING,
+    "description": "The id of the last event seen: the watch goes on behind it, whatever start_revision says.",
+}
+_QUERY_TEXTS: Final = {"verbose": "Show each check.", "exclude": "Leave out these checks."}
 
 
 def openapi_document(version: str, limits: LimitsConfig) -> dict[str, Any]:
     """Return the document for a node of this version with these limits."""
     paths: dict[str, Any] = {}
-    for operation in _OPERATIONS:
+    for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
     return {
         "openapi": "3.1.0",
@@ -127,23 +46,21 @@ def openapi_document(version: str, limits: LimitsConfig) -> dict[str, Any]:
             "title": "Ferrite",
             "version": version,
             "description": "A distributed, strongly consistent key-value store. Errors are application/problem+json: a time-out "
-            "(`unknown_outcome`) means unknown, a refusal means certainly not applied. GET also answers HEAD.",
+            "(`unknown_outcome`) means unknown, a refusal means certainly not applied. GET also answers HEAD. "
+            "A lease's id is a string of decimal digits in answers; requests take that or a number. A `range_end` means what "
+            "it means in etcd; `prefix` instead of `key`, or `from_key` beside it, says the same more easily.",
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "security": [],
         "paths": paths,
-        "components": {"schemas": schemas(limits)},
+        "components": {"schemas": {**schemas(limits), **kv_schemas(limits)}},
     }
 
 
-def _operation(operation: _Operation) -> dict[str, Any]:
+def _operation(operation: Documented) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.path.strip("/")
-        .replace("/", "_")
-        .replace("-", "_")
-        .replace("{check}", "check")
-        or "index",
+        "operationId": operation.name or _name_of(operation.path),
         "summary": operation.summary,
         "responses": _responses(operation),
     }
@@ -153,6 +70,8 @@ def _operation(operation: _Operation) -> dict[str, Any]:
             content["example"] = operation.example
         described["requestBody"] = {"required": operation.body_required, "content": {JSON: content}}
     parameters = [_query_parameter(name) for name in operation.query]
+    if operation.answer == STREAM:
+        parameters.append(_LAST_EVENT_ID)
     if operation.checks:
         schema = {"type": "string", "enum": list(operation.checks)}
         parameters.insert(0, {"name": "check", "in": "path", "required": True, "schema": schema})
@@ -161,29 +80,26 @@ def _operation(operation: _Operation) -> dict[str, Any]:
     return described
 
 
+def _name_of(path: str) -> str:
+    return path.strip("/").replace("/", "_").replace("-", "_").replace("{check}", "check") or "index"
+
+
 def _query_parameter(name: str) -> dict[str, Any]:
-    if name == "verbose":
-        return {
-            "name": name,
-            "in": "query",
-            "allowEmptyValue": True,
-            "schema": STRING,
-            "description": "Show each check.",
-        }
-    schema = {"type": "array", "items": STRING}
-    return {
-        "name": name,
-        "in": "query",
-        "schema": schema,
-        "explode": True,
-        "description": "Leave out these checks.",
-    }
+    schema = _QUERY_SCHEMAS.get(name, STRING)
+    described: dict[str, Any] = {"name": name, "in": "query", "schema": schema}
+    if schema.get("type") == "array":
+        described["explode"] = True
+    if name == "verbose" or schema is BOOLEAN:
+        described["allowEmptyValue"] = True
+    if name in _QUERY_TEXTS:
+        described["description"] = _QUERY_TEXTS[name]
+    return described
 
 
-def _responses(operation: _Operation) -> dict[str, Any]:
+def _responses(operation: Documented) -> dict[str, Any]:
     content = _content(operation.answer)
     if operation.path == "/metrics":
-        content.update(_content(_PROMETHEUS))
+        content.update(_content(PROMETHEUS))
     responses: dict[str, Any] = {
         "200": {"description": "Done" if operation.request else "Here", "content": content}
     }
@@ -203,19 +119,21 @@ def _responses(operation: _Operation) -> dict[str, Any]:
     return responses
 
 
-def _codes_by_status(operation: _Operation) -> dict[int, list[str]]:
+def _codes_by_status(operation: Documented) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     methods = ("method_not_allowed", "invalid")
     paths = ("not_found",) if operation.checks else ()
-    for code in dict.fromkeys((*operation.problems, *_DOOR, *methods, *paths)):
+    for code in dict.fromkeys((*operation.problems, *DOOR, *methods, *paths)):
         found.setdefault(PROBLEM_KINDS[code].status, []).append(code)
     return found
 
 
 def _content(answer: str) -> dict[str, Any]:
-    if answer == _TEXT:
+    if answer == TEXT:
         return {"text/plain": {"schema": STRING}}
-    if answer == _PROMETHEUS:
+    if answer == PROMETHEUS:
         return {"text/plain": {"schema": STRING}, "application/openmetrics-text": {"schema": STRING}}
+    if answer == STREAM:
+        return {NDJSON: {"schema": ref("WatchLine")}, EVENT_STREAM: {"schema": STRING}}
     schema: Schema = {"type": "object"} if answer == "object" else ref(answer)
     return {JSON: {"schema": schema}}

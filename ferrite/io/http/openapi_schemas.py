@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ferrite.io.config import NODE_ID_MAX, PEERS_MAX, LimitsConfig
 from ferrite.io.http.checks import READINESS_CHECKS
-from ferrite.io.http.kv_json import TIMEOUT_MS_MAX
+from ferrite.io.http.options import TIMEOUT_MS_MAX
 from ferrite.io.http.problems import PROBLEM_KINDS
 from ferrite.io.validation import CLIENT_ID_BYTES_MAX, INT_MAX, STALENESS_MS_MAX
 
@@ -23,9 +23,44 @@ ENCODING: Final[Schema] = {
     "default": "utf-8",
     "description": "How keys and values of the request are written. With base64 the answer is in base64, too.",
 }
+TIMEOUT_MS: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": TIMEOUT_MS_MAX}
+READ_OPTIONS: Final[Schema] = {
+    "consistency": {"enum": ["linearizable", "serializable"], "default": "linearizable"},
+    "max_staleness_ms": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": STALENESS_MS_MAX,
+        "description": "Refuse the read when the last word of a leader is older; 0: no bound. Serializable only.",
+    },
+    "timeout_ms": TIMEOUT_MS,
+}
+SESSION: Final[Schema] = {
+    "client_id": {
+        "type": "string",
+        "minLength": 1,
+        "description": f"With request_id: exactly-once retries. At most {CLIENT_ID_BYTES_MAX} bytes.",
+    },
+    "request_id": {"type": "integer", "minimum": 1, "maximum": INT_MAX, "description": "Grows by client."},
+    "lowest_unacknowledged": {
+        **COUNT,
+        "description": "The lowest request_id still without an answer; 0: unknown.",
+    },
+}
+SESSION_NEEDS: Final[Schema] = {
+    "client_id": ["request_id"],
+    "request_id": ["client_id"],
+    "lowest_unacknowledged": ["client_id"],
+}
+_STORE: Final[Schema] = {
+    **dict.fromkeys(("compacted_revision", "size_bytes", "lease_count", "watchers"), COUNT),
+    "no_space": {
+        **BOOLEAN,
+        "description": "The space quota is exceeded: nothing is added until space is free.",
+    },
+}
 _OPTIONAL_ADDRESS: Final[Schema] = {"type": ["string", "null"]}
-_ANSWER_ENCODING: Final[Schema] = {"const": "base64", "description": "There only when base64 is used."}
-_BOOKKEEPING: Final[Schema] = {"create_revision": COUNT, "mod_revision": COUNT, "version": COUNT}
+ANSWER_ENCODING: Final[Schema] = {"const": "base64", "description": "There only when base64 is used."}
+BOOKKEEPING: Final[Schema] = {"create_revision": COUNT, "mod_revision": COUNT, "version": COUNT}
 
 
 def ref(name: str) -> Schema:
@@ -55,7 +90,8 @@ def closed(properties: Schema, required: tuple[str, ...] | None = None, **more: 
     }
 
 
-def _array(items: Schema, **more: Any) -> Schema:
+def array(items: Schema, **more: Any) -> Schema:
+    """An array of these."""
     return {"type": "array", "items": items, **more}
 
 
@@ -66,40 +102,11 @@ def _map_of(items: Schema) -> Schema:
 def _requests(limits: LimitsConfig) -> dict[str, Schema]:
     key = {"type": "string", "minLength": 1, "description": f"1 to {limits.key_bytes_max} bytes once decoded"}
     data = {"type": "string", "description": f"at most {limits.value_bytes_max} bytes once decoded"}
-    timeout = {"type": "integer", "minimum": 1, "maximum": TIMEOUT_MS_MAX}
-    staleness = {
-        "type": "integer",
-        "minimum": 0,
-        "maximum": STALENESS_MS_MAX,
-        "description": "Refuse the read when the last word of a leader is older; 0: no bound. Serializable only.",
-    }
-    read_options = {
-        "encoding": ENCODING,
-        "consistency": {"enum": ["linearizable", "serializable"], "default": "linearizable"},
-        "max_staleness_ms": staleness,
-        "timeout_ms": timeout,
-    }
+    read_options = {"encoding": ENCODING, **READ_OPTIONS}
     one = [{"required": ["Set"]}, {"required": ["Delete"]}]
     operations = {"Set": ref("Set"), "Delete": ref("Delete")}
-    batch = _array(ref("BatchOperation"), minItems=1, maxItems=limits.batch_operations_max)
-    session = {
-        "client_id": {
-            "type": "string",
-            "minLength": 1,
-            "description": f"With request_id: exactly-once retries. At most {CLIENT_ID_BYTES_MAX} bytes.",
-        },
-        "request_id": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": INT_MAX,
-            "description": "Grows by client.",
-        },
-        "lowest_unacknowledged": {
-            **COUNT,
-            "description": "The lowest request_id still without an answer; 0: unknown.",
-        },
-    }
-    write = {**operations, "Batch": batch, "encoding": ENCODING, **session, "timeout_ms": timeout}
+    batch = array(ref("BatchOperation"), minItems=1, maxItems=limits.batch_operations_max)
+    write = {**operations, "Batch": batch, "encoding": ENCODING, **SESSION, "timeout_ms": TIMEOUT_MS}
     return {
         "Set": closed({"key": key, "value": data}),
         "Delete": closed({"key": key}),
@@ -108,11 +115,7 @@ def _requests(limits: LimitsConfig) -> dict[str, Schema]:
             write,
             (),
             oneOf=[*one, {"required": ["Batch"]}],
-            dependentRequired={
-                "client_id": ["request_id"],
-                "request_id": ["client_id"],
-                "lowest_unacknowledged": ["client_id"],
-            },
+            dependentRequired=SESSION_NEEDS,
         ),
         "ReadRequest": closed({"key": key, **read_options}, ("key",)),
         "ListRequest": closed(
@@ -136,35 +139,35 @@ def _member_requests() -> dict[str, Schema]:
         "http_addr": {**ADDRESS, "description": "Another name of api_addr."},
         "grpc_addr": ADDRESS,
     }
-    timeout = {"type": "integer", "minimum": 1, "maximum": TIMEOUT_MS_MAX}
-    ids = _array(NODE_ID, minItems=1, maxItems=PEERS_MAX, uniqueItems=True)
+    ids = array(NODE_ID, minItems=1, maxItems=PEERS_MAX, uniqueItems=True)
     member = closed({"node_id": NODE_ID, **addresses, "voting": {**BOOLEAN, "default": True}}, ("node_id",))
     return {
         "MemberAddress": member,
         "InitRequest": {
-            "oneOf": [{"type": "null"}, _array(ref("MemberAddress"), minItems=1, maxItems=PEERS_MAX)]
+            "oneOf": [{"type": "null"}, array(ref("MemberAddress"), minItems=1, maxItems=PEERS_MAX)]
         },
         "AddLearnerRequest": closed(
-            {"node_id": NODE_ID, **addresses, "timeout_ms": timeout},
+            {"node_id": NODE_ID, **addresses, "timeout_ms": TIMEOUT_MS},
             ("node_id",),
             anyOf=[{"required": [name]} for name in addresses],
         ),
         "ChangeMembershipRequest": {
-            "oneOf": [ids, closed({"members": ids, "timeout_ms": timeout}, ("members",))]
+            "oneOf": [ids, closed({"members": ids, "timeout_ms": TIMEOUT_MS}, ("members",))]
         },
+        "RemoveMemberRequest": closed({"node_id": NODE_ID, "timeout_ms": TIMEOUT_MS}, ("node_id",)),
         "TransferLeaderRequest": {
             "oneOf": [
                 {"type": "null"},
-                closed({"node_id": {**NODE_ID, "minimum": 0}, "timeout_ms": timeout}, ()),
+                closed({"node_id": {**NODE_ID, "minimum": 0}, "timeout_ms": TIMEOUT_MS}, ()),
             ]
         },
     }
 
 
 def _answers() -> dict[str, Schema]:
-    entry = {"key": STRING, "value": STRING, "encoding": _ANSWER_ENCODING, **_BOOKKEEPING}
+    entry = {"key": STRING, "value": STRING, "encoding": ANSWER_ENCODING, **BOOKKEEPING}
     existed = {
-        "oneOf": [BOOLEAN, _array(BOOLEAN)],
+        "oneOf": [BOOLEAN, array(BOOLEAN)],
         "description": "Delete: one flag; Batch: one per operation.",
     }
     read = {
@@ -172,7 +175,7 @@ def _answers() -> dict[str, Schema]:
         "value": {"type": ["string", "null"], "description": "null: there is no such key."},
         "encoding": {"const": "base64", "description": "There when value is written in base64."},
         "revision": COUNT,
-        **_BOOKKEEPING,
+        **BOOKKEEPING,
         "leader": LEADER,
     }
     members = _map_of(
@@ -191,15 +194,15 @@ def _answers() -> dict[str, Schema]:
             {"revision": COUNT, "existed": existed, "leader": LEADER}, ("revision", "leader")
         ),
         "ReadAnswer": closed(read, tuple(name for name in read if name != "encoding")),
-        "ListEntry": closed(entry, ("key", *_BOOKKEEPING)),
+        "ListEntry": closed(entry, ("key", *BOOKKEEPING)),
         "ListAnswer": closed(
-            {"entries": _array(ref("ListEntry")), "more": BOOLEAN, "revision": COUNT, "leader": LEADER}
+            {"entries": array(ref("ListEntry")), "more": BOOLEAN, "revision": COUNT, "leader": LEADER}
         ),
         "Membership": closed(
             {
-                "voters": _array(NODE_ID),
-                "outgoing": _array(NODE_ID),
-                "learners": _array(NODE_ID),
+                "voters": array(NODE_ID),
+                "outgoing": array(NODE_ID),
+                "learners": array(NODE_ID),
                 "members": members,
             }
         ),
@@ -213,13 +216,13 @@ def _answers() -> dict[str, Schema]:
             }
         ),
         "AddLearnerAnswer": closed({"node_id": NODE_ID, "log_index": COUNT}),
-        "ChangeMembershipAnswer": closed({"voters": _array(NODE_ID), "log_index": COUNT}),
+        "ChangeMembershipAnswer": closed({"voters": array(NODE_ID), "log_index": COUNT}),
         "TransferLeaderAnswer": closed({"leader": LEADER}),
     }
 
 
 def _status_answers() -> dict[str, Schema]:
-    texts = _array(STRING)
+    texts = array(STRING)
     verdict = {"enum": ["ok", "failed"]}
     peer = closed(
         {
@@ -249,6 +252,7 @@ def _status_answers() -> dict[str, Schema]:
                 "applied_index": COUNT,
                 "applied_lag": COUNT,
                 "revision": COUNT,
+                **_STORE,
                 "disk": verdict,
                 "checks": closed(dict.fromkeys(READINESS_CHECKS, verdict)),
             }
@@ -258,6 +262,7 @@ def _status_answers() -> dict[str, Schema]:
                 **who,
                 **lists,
                 **dict.fromkeys(numbers, COUNT),
+                **_STORE,
                 "id": NODE_ID,
                 "cluster_id": STRING,
                 "instance": STRING,
@@ -304,6 +309,8 @@ def _problem() -> Schema:
                 "description": "true: nothing was or will be changed by it. false: unknown; read, or retry in the same session.",
             },
             "leader": {"oneOf": [{"type": "null"}, leader]},
+            "revision": {**COUNT, "description": "The store's, where the machine said no."},
+            "oldest_revision": {**COUNT, "description": "Of compacted: the oldest that can be read."},
             "field": STRING,
             "given": STRING,
             "expected": STRING,

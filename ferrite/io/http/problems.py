@@ -73,6 +73,17 @@ PROBLEM_KINDS: Final[dict[str, ProblemKind]] = {
         409, "The request's answer is no longer remembered", certainly_not_applied=False
     ),
     "request_mismatch": _kind(409, "The request id was used for another request"),
+    # It ran before; only its answer is gone.
+    "reply_too_large": _kind(
+        409, "The request was carried out, but its answer was too large to keep", certainly_not_applied=False
+    ),
+    "key_not_found": _kind(404, "There is no such key"),
+    "lease_not_found": _kind(404, "There is no such lease"),
+    "lease_exists": _kind(409, "The lease's id is in use"),
+    "duplicate_key": _kind(400, "A key would be changed twice"),
+    "compacted": _kind(410, "The revision is compacted"),
+    "future_revision": _kind(400, "The revision is in the future"),
+    "no_space": _kind(507, "The space quota is exceeded"),
 }
 
 
@@ -146,7 +157,9 @@ def from_invalid(error: Invalid) -> ProblemAnswer:
 
 
 def from_request_error(error: RequestError) -> ProblemAnswer:
-    """What the request path refused, or does not know the outcome of; names the leader when one is known."""
+    """What the request path refused, or does not know the outcome of; names the leader when one is known, and the store's
+    revision (of "compacted" the oldest one that can be read) where the machine said no.
+    """
     extra: dict[str, Any] = {"leader": None}
     if error.leader_id:
         extra["leader"] = {
@@ -154,4 +167,6 @@ def from_request_error(error: RequestError) -> ProblemAnswer:
             "http_addr": error.leader_http_addr,
             "grpc_addr": error.leader_grpc_addr,
         }
+    if error.revision:
+        extra["oldest_revision" if error.code == "compacted" else "revision"] = error.revision
     return problem_answer(error.code, error.detail, extra=extra, retry_after_ms=error.retry_after_ms)

@@ -20,6 +20,7 @@ from ferrite.io.http.handlers import Handlers
 from ferrite.io.http.metrics import node_registry
 from ferrite.io.http.quiet_log import QuietLog
 from ferrite.io.http.settings import HttpSettings
+from ferrite.io.http.streaming import OpenStreams
 from ferrite.io.request_path import RequestPath
 
 _BACKLOG: Final = 512  # a burst of connections after a restart
@@ -65,7 +66,16 @@ class HttpServer:
             per_ip_max=settings.limits.connections_per_ip_max,
             gauge=self._metrics.connections,
         )
-        self._engine = Engine(door=self.door, settings=settings, counts=counts, log=self._log)
+        idle = asyncio.Event()
+        streams = OpenStreams(
+            gauge=self._metrics.streams,
+            log=self._log,
+            write_timeout_s=settings.limits.idle_timeout / 1000,
+            on_end=idle.set,
+        )
+        self._engine = Engine(
+            door=self.door, settings=settings, counts=counts, log=self._log, streams=streams, idle=idle
+        )
         self._connections = ConnectionServer(self._engine, self._logger)
         where = f"{settings.host}:{settings.port}"
         try:
@@ -78,21 +88,23 @@ class HttpServer:
         return str(host), int(port)
 
     async def stop(self, grace_ms: int) -> None:
-        """Accept no more, let requests in progress finish for at most `grace_ms`, close everything."""
+        """Accept no more, end the streams, let requests in progress finish for at most `grace_ms`, close everything."""
         engine, connections, listener = self._engine, self._connections, self._listener
         if engine is None or connections is None or listener is None:
             return
         self._engine = self._connections = self._listener = None
         listener.close()
         engine.draining = True
+        engine.streams.shut_down()
         try:
             async with asyncio.timeout(grace_ms / 1000):
-                while engine.in_flight:
+                while engine.busy:
                     engine.idle.clear()
                     await engine.idle.wait()
         except TimeoutError:
             self._log.refusal(
-                "HTTP stopped", f"{engine.in_flight} requests had no answer after {grace_ms} ms"
+                "HTTP stopped",
+                f"{engine.in_flight} requests had no answer, {len(engine.streams)} streams no end after {grace_ms} ms",
             )
         await asyncio.sleep(0)  # the last answers reach their sockets' buffers
         connections.pre_shutdown()

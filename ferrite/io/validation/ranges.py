@@ -41,7 +41,7 @@ def check_put(  # fields of the request, one each
 
 
 def check_put_operation(put: Put, limits: LimitsConfig, field: str = "") -> Put:
-    """A put as an operation. `field` is what stands before the names of its fields: `success[0].`, or nothing."""
+    """A put as an operation. `field` is what stands before the names of its fields: `success[0].put.`, or nothing."""
     check_key(put.key, limits, f"{field}key")
     check_value(put.value, limits, f"{field}value")
     check_int(f"{field}lease", put.lease, 0, INT_MAX)
@@ -142,14 +142,14 @@ def _check_compare(compare: Compare, limits: LimitsConfig, field: str) -> int:
 def _check_operation(operation: TxnOperation, limits: LimitsConfig, field: str, depth: int) -> int:
     match operation:
         case Put():
-            check_put_operation(operation, limits, field)
+            check_put_operation(operation, limits, f"{field}put.")
             return len(operation.key) + len(operation.value)
         case DeleteRange(key=key, range_end=range_end):
-            return _check_keys(key, range_end, limits, field)
+            return _check_keys(key, range_end, limits, f"{field}delete_range.")
         case Range():
-            check_range(operation, limits, field)
+            check_range(operation, limits, f"{field}range.")
             return len(operation.key) + len(operation.range_end)
         case Txn():
-            return _check_txn(operation, limits, field, depth + 1)
+            return _check_txn(operation, limits, f"{field}txn.", depth + 1)
         case _:
             assert_never(operation)

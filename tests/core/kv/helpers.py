@@ -68,6 +68,10 @@ class Machine:
         return result
 
 
+Plain = Put | Delete | Batch
+"""What the simple face asks for."""
+
+
 class Model:
     """What the machine should be, said as simply as possible: every version of every key, in a list."""
 
@@ -75,7 +79,7 @@ class Model:
         self.revision = 1
         self.versions: dict[bytes, list[tuple[int, bytes | None]]] = {}
 
-    def apply(self, operation: Operation) -> CommandResult:
+    def apply(self, operation: Plain) -> CommandResult:
         singles = operation.operations if isinstance(operation, Batch) else (operation,)
         keys = [single.key for single in singles]
         if b"" in keys or len(keys) != len(set(keys)):
@@ -130,7 +134,7 @@ keys = st.sampled_from([*KEYS, b""]) | st.binary(max_size=3)
 singles = st.builds(lambda key, data: Put(key=key, value=data), keys, st.binary(max_size=4)) | st.builds(
     lambda key: Delete(key=key), keys
 )
-operations: st.SearchStrategy[Operation] = singles | st.builds(
+operations: st.SearchStrategy[Plain] = singles | st.builds(
     lambda several: Batch(operations=tuple(several)), st.lists(singles, max_size=5)
 )
 sessions = st.none() | st.builds(

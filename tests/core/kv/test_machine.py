@@ -129,8 +129,11 @@ def envelope(**changes: object) -> bytes:
         ({"version": "1"}, CommandErrorCode.MALFORMED),
         ({"principal": ["root", 1]}, CommandErrorCode.UNSUPPORTED_VERSION),
         ({"feature": 1}, CommandErrorCode.UNSUPPORTED_VERSION),
-        ({"operation": [9, b"k"]}, CommandErrorCode.UNSUPPORTED_VERSION),
-        ({"operation": [3, [[4, b"k"]]]}, CommandErrorCode.UNSUPPORTED_VERSION),
+        ({"operation": [14, b"k"]}, CommandErrorCode.UNSUPPORTED_VERSION),
+        ({"operation": [3, [[14, b"k"]]]}, CommandErrorCode.UNSUPPORTED_VERSION),
+        ({"operation": [5, [], [[14]], []]}, CommandErrorCode.UNSUPPORTED_VERSION),
+        ({"operation": [6, b"k"]}, CommandErrorCode.MALFORMED),
+        ({"operation": [3, [[4, b"k", b"", False]]]}, CommandErrorCode.MALFORMED),
         ({"operation": [3, [[3, []]]]}, CommandErrorCode.MALFORMED),
         ({"operation": [True, b"k", b"v"]}, CommandErrorCode.MALFORMED),
         ({"operation": [1, "k", b"v"]}, CommandErrorCode.MALFORMED),
@@ -211,8 +214,8 @@ def test_groups_share_a_store_without_meeting() -> None:
 
 def test_a_state_of_another_layout_is_refused() -> None:
     store = MemoryStore()
-    store.write([(b"\x00\x00\x00\x00\x10applied", msgpack.packb([2, 1, 1, 0, 1, 0, 0, 0, 0, 0]))])
-    with pytest.raises(StateCorrupt, match="layout is 2; this version of Ferrite reads layout 1"):
+    store.write([(b"\x00\x00\x00\x00\x10applied", msgpack.packb([1, 1, 1, 0, 1, 0, 0, 0, 0, 0]))])
+    with pytest.raises(StateCorrupt, match="layout is 1; this version of Ferrite reads layout 2"):
         StateMachine(store, IDENTITY)
 
 

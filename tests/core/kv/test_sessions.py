@@ -17,13 +17,8 @@ from ferrite.core.kv import (
     Session,
     SessionLimits,
 )
-from ferrite.core.kv.sessions import (
-    ACTIVITY_GRANULE_US,
-    REPLIES_MAX,
-    SESSION_TTL_US,
-    decode_result,
-    encode_result,
-)
+from ferrite.core.kv.results_codec import decode_result, encode_result
+from ferrite.core.kv.sessions import ACTIVITY_GRANULE_US, SESSION_TTL_US
 from tests.core.kv.helpers import Machine, command, put
 
 
@@ -110,11 +105,11 @@ def test_a_request_below_its_own_lowest_unacknowledged_is_refused_and_opens_no_s
 
 
 def test_the_oldest_reply_over_the_window_is_forgotten_and_never_run_again() -> None:
-    host = Machine()
-    host.apply(*(in_session(number) for number in range(1, REPLIES_MAX + 2)))
+    host = Machine(limits=SessionLimits(replies_max=4))
+    host.apply(*(in_session(number) for number in (1, 3, 2, 5, 4)))
     assert refused(host.result(in_session(1))) == CommandErrorCode.REQUEST_FORGOTTEN
-    assert host.result(in_session(2)) == PutResult(revision=3)
-    assert host.machine.revision == REPLIES_MAX + 2
+    assert host.result(in_session(2)) == PutResult(revision=4)
+    assert host.machine.revision == 6
 
 
 def test_clients_do_not_meet() -> None:

@@ -13,17 +13,41 @@ from ferrite.core import Consistency
 from ferrite.core.kv import (
     Batch,
     BatchResult,
+    Compact,
+    CompactResult,
     Delete,
+    DeleteRange,
+    DeleteRangeResult,
     DeleteResult,
+    Delivery,
     Get,
     GetResult,
     KeyValue,
+    LeaseGrant,
+    LeaseGrantResult,
+    LeaseKeepAlive,
+    LeaseKeepAliveResult,
+    LeaseRevoke,
+    LeaseRevokeResult,
+    LeaseTimeToLive,
+    LeaseTimeToLiveResult,
     ListKeys,
     ListKeysResult,
+    ListLeases,
+    ListLeasesResult,
     Operation,
+    Put,
     PutResult,
     Query,
+    Range,
+    RangeResult,
     Session,
+    Txn,
+    TxnResult,
+    WatchEnd,
+    WatchEnded,
+    WatchEvent,
+    WatchSpec,
 )
 from ferrite.io.config import LimitsConfig
 from ferrite.io.http import HttpServer, HttpSettings, Identity
@@ -91,6 +115,10 @@ STATUS = NodeStatus(
     first_log_index=5,
     flushed_index=4,
     revision=12,
+    compacted_revision=3,
+    size_bytes=4096,
+    lease_count=2,
+    watchers=5,
     pending_requests=2,
     leader_last_heard_ms=0,
     voters=(1, 2, 3),
@@ -105,9 +133,55 @@ STATUS = NodeStatus(
 )
 
 
+ENTRY = KeyValue(key=b"k", value=b"v", create_revision=2, mod_revision=3, version=1, lease=2**63 - 1)
+ENDED = WatchEnded(reason=WatchEnd.SHUTTING_DOWN, detail="why", revision=9)
+
+
+@dataclass
+class FakeWatch:
+    """Gives what a test feeds it; waits when there is nothing."""
+
+    spec: WatchSpec
+    revision: int = 7
+    fed: list[Delivery | WatchEnded] = field(default_factory=list)
+    canceled: bool = False
+    taken: int = 0
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def feed(self, *items: Delivery | WatchEnded) -> None:
+        self.fed += items
+        self.more.set()
+
+    async def take(self) -> Sequence[Delivery | WatchEnded]:
+        while not self.fed:
+            self.more.clear()
+            await self.more.wait()
+        taken, self.fed = tuple(self.fed), []
+        self.taken += len(taken)
+        return taken
+
+    def request_progress(self) -> None:
+        raise AssertionError("HTTP has no way to ask for it")
+
+    def cancel(self) -> None:
+        self.canceled = True
+
+
+def put_event(key: bytes, data: bytes, revision: int, prev: KeyValue | None = None) -> WatchEvent:
+    entry = KeyValue(key=key, value=data, create_revision=revision, mod_revision=revision, version=1)
+    return WatchEvent(deleted=False, entry=entry, prev=prev)
+
+
+def delivery(revision: int, *events: WatchEvent) -> Delivery:
+    return Delivery(revision=revision, events=events)
+
+
 @dataclass
 class FakeRequestPath:
-    """Keeps keys in a dict; `failure` is raised by every request, `hold` delays them until it is set."""
+    """Keeps keys in a dict; `failure` is raised by every request, `hold` delays them until it is set.
+
+    What etcd has beyond get, set and delete is answered from a table. A watch ends at once unless `watching`.
+    """
 
     present: NodeStatus = STATUS
     failure: Exception | None = None
@@ -115,6 +189,8 @@ class FakeRequestPath:
     keys: dict[bytes, bytes] = field(default_factory=dict)
     revision: int = 1
     calls: list[tuple[Any, ...]] = field(default_factory=list)
+    watching: bool = False
+    watches: list[FakeWatch] = field(default_factory=list)
 
     async def _begin(self, *call: Any) -> None:
         self.calls.append(call)
@@ -127,6 +203,8 @@ class FakeRequestPath:
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
         await self._begin("write", operation, session, timeout_ms)
+        if not isinstance(operation, Put | Delete | Batch):
+            return self._answered(canned(operation))
         changes = operation.operations if isinstance(operation, Batch) else (operation,)
         existed = tuple(one.key in self.keys for one in changes)
         for one in changes:
@@ -141,7 +219,8 @@ class FakeRequestPath:
             case Delete():
                 return self._answered(DeleteResult(revision=self.revision, existed=existed[0]))
             case _:
-                return self._answered(PutResult(revision=self.revision))
+                prev = ENTRY if operation.prev_kv and existed[0] else None
+                return self._answered(PutResult(revision=self.revision, prev=prev))
 
     async def read(
         self,
@@ -157,8 +236,18 @@ class FakeRequestPath:
                 return self._answered(GetResult(revision=self.revision, entry=self._entry(key)))
             case ListKeys():
                 return self._answered(self._page(query))
-            case other:
-                raise AssertionError(other)
+            case _:
+                return self._answered(canned(query))
+
+    def watch(self, spec: WatchSpec) -> FakeWatch:
+        self.calls.append(("watch", spec))
+        if self.failure is not None:
+            raise self.failure
+        made = FakeWatch(spec=spec)
+        self.watches.append(made)
+        if not self.watching:
+            made.feed(delivery(8, put_event(b"k", b"v", 8, ENTRY)), ENDED)
+        return made
 
     def _entry(self, key: bytes) -> KeyValue | None:
         if key not in self.keys:
@@ -191,12 +280,45 @@ class FakeRequestPath:
         await self._begin("change_membership", tuple(voters), timeout_ms)
         return 32
 
+    async def remove_member(self, node_id: int, *, timeout_ms: int | None = None) -> int:
+        await self._begin("remove_member", node_id, timeout_ms)
+        return 33
+
     async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
         await self._begin("transfer_leader", target, timeout_ms)
         return target or 2
 
     def status(self) -> NodeStatus:
         return self.present
+
+
+def canned(asked: Any) -> Any:
+    """One good answer for each thing to ask."""
+    match asked:
+        case DeleteRange(prev_kv=wanted):
+            return DeleteRangeResult(revision=9, deleted=1, prev=(ENTRY,) if wanted else ())
+        case Range(with_count=counted):
+            return RangeResult(revision=9, entries=(ENTRY,), more=False, count=1 if counted else -1)
+        case Txn(success=operations):
+            results = (
+                canned(one) if not isinstance(one, Put) else PutResult(revision=9) for one in operations
+            )
+            return TxnResult(revision=9, succeeded=True, results=tuple(results))
+        case Compact(revision=revision):
+            return CompactResult(revision=9, compacted=revision)
+        case LeaseGrant(lease_id=lease_id, ttl_s=ttl_s):
+            return LeaseGrantResult(revision=9, lease_id=lease_id or 2**63 - 1, ttl_s=ttl_s)
+        case LeaseRevoke():
+            return LeaseRevokeResult(revision=9, deleted=1)
+        case LeaseKeepAlive(lease_ids=ids):
+            return LeaseKeepAliveResult(revision=9, ttls_s=(60,) * len(ids))
+        case LeaseTimeToLive(with_keys=wanted):
+            keys = (b"k",) if wanted else ()
+            return LeaseTimeToLiveResult(revision=9, remaining_us=1_999_999, granted_ttl_s=60, keys=keys)
+        case ListLeases():
+            return ListLeasesResult(revision=9, lease_ids=(5, 2**63 - 1), more=False)
+        case other:
+            raise AssertionError(other)
 
 
 @dataclass(frozen=True)
@@ -294,9 +416,23 @@ def parse_reply(answer: bytes, *, head: bool = False) -> Reply:
     assert separator, f"no whole answer: {answer[:200]!r}"
     status_line, *lines = text.decode("latin-1").split("\r\n")
     headers = {name.lower(): content.strip() for name, _, content in (line.partition(":") for line in lines)}
+    if headers.get("transfer-encoding") == "chunked" and not head:
+        return Reply(status=int(status_line.split()[1]), headers=headers, body=unchunked(rest))
     length = 0 if head else int(headers.get("content-length", "0"))
     assert len(rest) >= length, f"a cut answer: {answer[:200]!r}"
     return Reply(status=int(status_line.split()[1]), headers=headers, body=rest[:length])
+
+
+def unchunked(rest: bytes) -> bytes:
+    """A whole chunked body."""
+    body = b""
+    while True:
+        size, separator, rest = rest.partition(b"\r\n")
+        assert separator, "the last chunk is missing"
+        length = int(size, 16)
+        if length == 0:
+            return body
+        body, rest = body + rest[:length], rest[length + 2 :]
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -105,6 +106,16 @@ def _longest(content: Any, rule: int, schema: Any, root: Any, path: str) -> list
     return _bound(content, not isinstance(content, list) or len(content) <= rule, "is too long", path)
 
 
+def _not(content: Any, rule: dict[str, Any], schema: Any, root: Any, path: str) -> list[str]:
+    return [] if mismatches(content, rule, root, path) else [f"{path}: fits what it must not"]
+
+
+def _pattern(content: Any, rule: str, schema: Any, root: Any, path: str) -> list[str]:
+    return _bound(
+        content, not isinstance(content, str) or re.search(rule, content) is not None, f"is no {rule}", path
+    )
+
+
 def _unique(content: Any, rule: bool, schema: Any, root: Any, path: str) -> list[str]:
     return _bound(
         content, not isinstance(content, list) or len(set(content)) == len(content), "repeats", path
@@ -130,6 +141,8 @@ _CHECKS: dict[str, Any] = {
     "items": _items,
     "oneOf": _one_of,
     "anyOf": _any_of,
+    "not": _not,
+    "pattern": _pattern,
     "enum": _enum,
     "const": _const,
     "minimum": _minimum,

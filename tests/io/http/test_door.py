@@ -180,7 +180,28 @@ async def test_an_admitted_request_is_answered_without_any_engine() -> None:
     request = admitted(one.admit(head("POST", "/write", has_body=True, content_type="application/json")))
     assert request.body_bytes_max == LIMITS.request_bytes_max
     answer = await one.answer(request, b'{"Set":{"key":"k","value":"v"}}')
+    assert isinstance(answer, HttpAnswer)
     assert (answer.status, json.loads(answer.body)) == (200, {"revision": 2, "leader": 1})
     refused = await one.answer(request, b'{"Set":{"key":"k","value":NaN}}')
+    assert isinstance(refused, HttpAnswer)
     assert refusal(refused) == (400, "invalid")
     assert not refused.close, "the next request on the connection is fine"
+
+
+async def test_a_path_with_two_methods_has_a_route_for_each() -> None:
+    one = door()
+    assert refusal(one.admit(head("PUT", "/watch"))) == (405, "method_not_allowed")
+    assert admitted(one.admit(head("POST", "/watch", has_body=True))).route.query == ()
+    assert "start_revision" in admitted(one.admit(head("GET", "/watch?key=k"))).route.query
+
+
+async def test_the_head_of_a_stream_is_told_without_a_stream() -> None:
+    one = door()
+    answer = await one.answer(admitted(one.admit(head("HEAD", "/watch?key=k"))), b"")
+    assert isinstance(answer, HttpAnswer)
+    assert (answer.status, answer.content_type, answer.body) == (200, "application/x-ndjson", b"")
+
+
+@pytest.mark.parametrize("query", ["key=%ff", "key=%ed%a0%80", "key=\udc80", "key=\xe9"])
+def test_a_query_is_utf_8_and_percent_encoded(query: str) -> None:
+    assert refusal(door().admit(head("GET", f"/watch?{query}"))) == (400, "invalid")

@@ -62,10 +62,10 @@ def test_text_stands_for_its_utf_8_and_normal_forms_stay_distinct() -> None:
 
 def test_a_session_and_a_time_limit_go_along() -> None:
     request = parse_write({**SET, **SESSION, "lowest_unacknowledged": 3, "timeout_ms": 700}, LIMITS)
-    assert request.session == Session(client_id=b"c", request_id=5, lowest_unacknowledged=3)
-    assert request.timeout_ms == 700
-    assert parse_write(SET, LIMITS).session is None
-    assert parse_write(SET, LIMITS).timeout_ms is None
+    assert request.options.session == Session(client_id=b"c", request_id=5, lowest_unacknowledged=3)
+    assert request.options.timeout_ms == 700
+    assert parse_write(SET, LIMITS).options.session is None
+    assert parse_write(SET, LIMITS).options.timeout_ms is None
 
 
 BAD_WRITES: dict[str, tuple[Any, str]] = {
@@ -157,9 +157,9 @@ def test_a_bad_read_is_refused_and_the_field_named(name: str) -> None:
 
 
 def test_a_read_is_linearizable_unless_asked_otherwise() -> None:
-    assert parse_read({"key": "k"}, LIMITS).consistency is Consistency.LINEARIZABLE
+    assert parse_read({"key": "k"}, LIMITS).options.consistency is Consistency.LINEARIZABLE
     stale = parse_read({"key": "k", "consistency": "serializable", "max_staleness_ms": 50}, LIMITS)
-    assert (stale.consistency, stale.max_staleness_ms) == (Consistency.SERIALIZABLE, 50)
+    assert (stale.options.consistency, stale.options.max_staleness_ms) == (Consistency.SERIALIZABLE, 50)
     assert stale.query == Get(key=b"k")
 
 

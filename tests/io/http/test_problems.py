@@ -23,6 +23,8 @@ STATUSES = {
     "invalid_change": 409, "retired_id": 409, "transfer_failed": 409, "no_quorum": 503, "too_stale": 503,
     "too_large": 413, "storage_failed": 503, "malformed": 400, "unsupported_version": 400, "session_expired": 409,
     "request_forgotten": 409, "invalid": 400, "request_mismatch": 409, "unknown_outcome": 504,
+    "key_not_found": 404, "lease_not_found": 404, "lease_exists": 409, "duplicate_key": 400, "compacted": 410,
+    "future_revision": 400, "no_space": 507, "reply_too_large": 409,
 }  # fmt: skip
 
 
@@ -39,7 +41,9 @@ def test_a_refusal_is_certainly_not_applied(code: str) -> None:
     assert from_request_error(RequestRefused(code, "why")).body["certainly_not_applied"] is True
 
 
-@pytest.mark.parametrize("code", ["unknown_outcome", "internal", "session_expired", "request_forgotten"])
+@pytest.mark.parametrize(
+    "code", ["unknown_outcome", "internal", "session_expired", "request_forgotten", "reply_too_large"]
+)
 def test_what_may_have_happened_is_not_called_certain(code: str) -> None:
     """A forgotten or expired session: an earlier attempt with the same pair may have been applied."""
     assert problem_answer(code, "why").body["certainly_not_applied"] is False
@@ -54,6 +58,18 @@ def test_the_leader_is_named_when_known() -> None:
     error = RequestRefused("not_leader", "why", leader_id=2, leader_http_addr="a:1", leader_grpc_addr="b:2")
     assert from_request_error(error).body["leader"] == {"id": 2, "http_addr": "a:1", "grpc_addr": "b:2"}
     assert from_request_error(RequestRefused("not_leader", "why")).body["leader"] is None
+
+
+def test_a_compaction_names_the_oldest_revision_that_is_left() -> None:
+    body = from_request_error(CommandRejected("compacted", "why", revision=7)).body
+    assert body["oldest_revision"] == 7
+    assert "revision" not in body
+
+
+def test_a_revision_in_the_future_names_the_present_one() -> None:
+    body = from_request_error(CommandRejected("future_revision", "why", revision=7)).body
+    assert body["revision"] == 7
+    assert "oldest_revision" not in body
 
 
 def test_retry_after_is_whole_seconds_rounded_up() -> None:

@@ -1,0 +1,136 @@
+"""One watch as a stream of pieces, for whatever engine sends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from ferrite.core.kv import Delivery, WatchEnd, WatchEnded
+from ferrite.io.http.exchange import Call, HttpStream
+from ferrite.io.http.fields import Encoding
+from ferrite.io.http.problems import HttpProblem
+from ferrite.io.http.watch_json import (
+    Framing,
+    WatchRequest,
+    canceled_piece,
+    created_piece,
+    delivery_piece,
+    framing,
+    heartbeat_piece,
+    resumed,
+)
+from ferrite.io.request_path import RequestPath, Watch
+
+HEARTBEAT_S: Final = 10.0  # proxies close what is silent for 30 s or more
+_HEADERS: Final = (("X-Accel-Buffering", "no"),)  # nginx would keep events back otherwise
+
+
+def begin_watch(request_path: RequestPath, request: WatchRequest, call: Call) -> HttpStream:
+    """Begin the watch. Raises `RequestError`, and `HttpProblem` when it would begin behind the compaction."""
+    request = resumed(request, call.last_event_id)
+    form = framing(call.accept)
+    start, oldest = request.spec.start_revision, request_path.status().compacted_revision
+    if 0 < start < oldest:
+        raise HttpProblem(
+            "compacted",
+            f"Revision {start} is compacted; the oldest that can be watched is {oldest}.",
+            extra={"oldest_revision": oldest},
+        )
+    watch = request_path.watch(request.spec)
+    before = start - 1 if start else watch.revision
+    source = WatchSource(watch, revision=before, encoding=request.encoding, form=form)
+    return HttpStream(content_type=form.value, source=source, headers=_HEADERS)
+
+
+class WatchSource:
+    """The pieces of one watch. Holds one take's worth: what the client does not read stays with the watch, which has a bound."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        *,
+        revision: int,
+        encoding: Encoding,
+        form: Framing,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        """`revision`: everything up to it counts as delivered."""
+        self._watch = watch
+        self._revision = revision
+        self._encoding: Encoding = encoding
+        self._form = form
+        self._heartbeat_s = heartbeat_s
+        self._waiting: asyncio.Timeout | None = None
+        self._beat: asyncio.TimerHandle | None = None  # one a watch, not one a piece: there are many pieces
+        self._silent_since_s = 0.0
+        self._created = False
+        self._ended = False
+        self._shutting_down = False
+
+    async def next_piece(self) -> bytes:
+        """Wait for the next piece, a heartbeat at the latest; nothing at the end."""
+        if self._ended:
+            return b""
+        if not self._created:
+            self._created = True
+            return created_piece(self._revision, self._form)
+        if self._shutting_down:
+            return self._last_piece()
+        if self._beat is None:
+            self._beat_after(self._heartbeat_s)
+        try:
+            async with asyncio.timeout(None) as self._waiting:
+                taken = await self._watch.take()
+        except TimeoutError:
+            return self._silent_piece()
+        finally:
+            self._waiting = None
+            self._silent_since_s = asyncio.get_running_loop().time()
+        return self._piece(taken)
+
+    def shut_down(self) -> None:
+        """The node goes: the next piece is the last one."""
+        self._shutting_down = True
+        self._interrupt()
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self._ended = True
+        if self._beat is not None:
+            self._beat.cancel()
+        self._watch.cancel()
+
+    def _beat_after(self, seconds: float) -> None:
+        self._beat = asyncio.get_running_loop().call_later(seconds, self._on_beat)
+
+    def _on_beat(self) -> None:
+        left_s = self._silent_since_s + self._heartbeat_s - asyncio.get_running_loop().time()
+        self._beat_after(left_s if left_s > 0 else self._heartbeat_s)
+        if left_s <= 0:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        """End the wait for the watch, if there is one. What it has stays there."""
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    def _piece(self, taken: Sequence[Delivery | WatchEnded]) -> bytes:
+        pieces: list[bytes] = []
+        for one in taken:
+            if isinstance(one, WatchEnded):
+                self._ended = True
+                pieces.append(canceled_piece(one, self._form))
+            else:
+                self._revision = one.revision
+                pieces.append(delivery_piece(one, self._encoding, self._form))
+        return b"".join(pieces)
+
+    def _silent_piece(self) -> bytes:
+        return self._last_piece() if self._shutting_down else heartbeat_piece(self._revision, self._form)
+
+    def _last_piece(self) -> bytes:
+        self._ended = True
+        detail = "the node shuts down; go on at another one"
+        last = WatchEnded(reason=WatchEnd.SHUTTING_DOWN, detail=detail, revision=self._revision)
+        return canceled_piece(last, self._form)
