@@ -39,6 +39,7 @@ class Watch:
         self._next: asyncio.Task[WatchBatch] | None = None
         self._created = asyncio.Event()
         self._closed = False
+        self._trouble = ""
 
     async def __aenter__(self) -> Self:
         """Wait until a server has the watch. Raises `DeadlineExceeded` after the client's time."""
@@ -55,7 +56,8 @@ class Watch:
             created.cancel()
         if not done:
             await self.close()
-            raise DeadlineExceeded(f"no node took the watch within {timeout_s:g} s", code="deadline_exceeded")
+            detail = f"no node took the watch within {timeout_s:g} s{self._trouble}"
+            raise DeadlineExceeded(detail, code="deadline_exceeded")
         return self
 
     async def __aexit__(
@@ -110,11 +112,13 @@ class Watch:
                         delivered = delivered or not isinstance(piece, Created)
                         if batch is not None:
                             yield batch
-            except StreamBroken:
+            except StreamBroken as error:
+                self._trouble = f"; {error}"
                 self._engine.endpoint_failed(endpoint)
             except Unavailable as error:
                 if error.code == "closed":
                     raise
+                self._trouble = f"; {error}"
             failures = 0 if delivered else failures + 1
             await asyncio.sleep(policy.pause_us(failures, random.randrange) / 1_000_000)
 
