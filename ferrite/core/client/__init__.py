@@ -38,16 +38,14 @@ from ferrite.core.client.recipes import (
 from ferrite.core.client.requests import Requests
 from ferrite.core.client.retry import RetryPolicy
 from ferrite.core.client.session import (
-    SESSIONS_OPEN_MAX,
     WINDOW_REQUESTS,
-    SessionPool,
+    Sessions,
     SessionWindow,
     Slot,
 )
 
 __all__ = [
     "DEADLINE_EXCEEDED",
-    "SESSIONS_OPEN_MAX",
     "TRANSIENT",
     "UNKNOWN_OUTCOME",
     "UNREACHABLE",
@@ -73,7 +71,7 @@ __all__ = [
     "Renew",
     "Requests",
     "RetryPolicy",
-    "SessionPool",
+    "Sessions",
     "SessionWindow",
     "Slot",
     "Try",

@@ -39,7 +39,7 @@ from ferrite.core.client.failure import (
     Failure,
 )
 from ferrite.core.client.retry import RetryPolicy
-from ferrite.core.client.session import SessionPool, Slot
+from ferrite.core.client.session import Sessions, Slot
 from ferrite.core.values import RefusalCode
 
 _NEVER_US: Final = 1 << 62
@@ -95,13 +95,13 @@ class Requests:
         endpoints: Sequence[str],
         dice: Dice,
         policy: RetryPolicy | None = None,
-        sessions: SessionPool | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         """`client_id`: 1 to 40 bytes, never used before by anybody."""
         self.endpoints = Endpoints(endpoints, dice)
         self._dice = dice
         self._policy = policy or RetryPolicy()
-        self._sessions = sessions or SessionPool(client_id)
+        self._sessions = sessions or Sessions(client_id)
         self._calls: dict[int, _Call] = {}
         self._waiting: deque[int] = deque()
         """Changes without a slot, the oldest first; those that ended meanwhile are passed over."""

@@ -12,8 +12,6 @@ WINDOW_REQUESTS: Final = REPLIES_MAX - 4
 """Request numbers between the lowest unacknowledged and the highest sent. Below what the server remembers: no reply is
 pushed out while
 its request may be repeated."""
-SESSIONS_OPEN_MAX: Final = 8
-"""Windows side by side: 480 changes at once. One slow request holds up its own window only."""
 
 
 class SessionWindow:
@@ -71,30 +69,24 @@ class Slot:
         self.window.give_back(self.request_id)
 
 
-class SessionPool:
-    """A client's sessions, opened one by one as they are needed; their ids are the client's own and a growing number."""
+class Sessions:
+    """A client's sessions, one after the other; their ids are the client's own and a growing number."""
 
-    __slots__ = ("_client_id", "_named", "_open_max", "_width", "_windows")
+    __slots__ = ("_client_id", "_named", "_width", "_window")
 
-    def __init__(
-        self, client_id: bytes, *, width: int = WINDOW_REQUESTS, open_max: int = SESSIONS_OPEN_MAX
-    ) -> None:
+    def __init__(self, client_id: bytes, width: int = WINDOW_REQUESTS) -> None:
         """`client_id` was never used before, by nobody."""
         self._client_id = client_id
         self._width = width
-        self._open_max = open_max
-        self._windows: list[SessionWindow] = []
         self._named = 0
+        self._window = self._new_window()
 
     def take(self) -> Slot | None:
-        """A place for a new request; None when every window is full."""
-        self._windows = [window for window in self._windows if not window.broken]
-        for window in self._windows:
-            if not window.full:
-                return Slot(window=window, request_id=window.take())
-        if len(self._windows) == self._open_max:
-            return None
+        """A place for a new request; None when the window is full."""
+        if self._window.broken:
+            self._window = self._new_window()
+        return None if self._window.full else Slot(window=self._window, request_id=self._window.take())
+
+    def _new_window(self) -> SessionWindow:
         self._named += 1
-        window = SessionWindow(b"%b.%d" % (self._client_id, self._named), self._width)
-        self._windows.append(window)
-        return Slot(window=window, request_id=window.take())
+        return SessionWindow(b"%b.%d" % (self._client_id, self._named), self._width)

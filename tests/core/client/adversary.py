@@ -20,7 +20,7 @@ from ferrite.core.client import (
     Finish,
     Requests,
     RetryPolicy,
-    SessionPool,
+    Sessions,
     Try,
 )
 from ferrite.core.kv import Session
@@ -81,7 +81,7 @@ class World:
             ENDPOINTS,
             lambda bound: bound // 2,
             RetryPolicy(calls_max=100),
-            SessionPool(b"client", width=WIDTH, open_max=2),
+            Sessions(b"client", WIDTH),
         )
         self.server = Server()
         self.leader = "a"

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferrite.core.client import (
+    WINDOW_REQUESTS,
     Action,
     AttemptAnswered,
     AttemptLost,
@@ -256,9 +257,13 @@ def test_more_calls_than_the_limit_are_refused_at_once() -> None:
 
 def test_a_cancelled_call_gives_its_place_to_the_next_one() -> None:
     calls = requests()
-    sent = [action for action in calls.step([made(n) for n in range(1, 482)], 0) if isinstance(action, Try)]
-    assert len(sent) == 480
-    assert tried(calls.step([CallCancelled(call=1)], 1)).call == 481
+    sent = [
+        action
+        for action in calls.step([made(n) for n in range(1, WINDOW_REQUESTS + 2)], 0)
+        if isinstance(action, Try)
+    ]
+    assert len(sent) == WINDOW_REQUESTS
+    assert tried(calls.step([CallCancelled(call=1)], 1)).call == WINDOW_REQUESTS + 1
 
 
 # -- endpoints
