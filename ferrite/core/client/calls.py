@@ -78,9 +78,10 @@ class AttemptLost:
 
 @value
 class MembersFound:
-    """The answer to `Discover`: the endpoints of all members."""
+    """The answer to `Discover`: the endpoints of all members, and the leader's; empty when unknown."""
 
     endpoints: tuple[str, ...]
+    leader: str = ""
 
 
 Event = CallMade | CallCancelled | AttemptAnswered | AttemptRefused | AttemptLost | MembersFound

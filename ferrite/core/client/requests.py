@@ -151,8 +151,10 @@ class Requests:
                 self._refused(event)
             case AttemptLost():
                 self._lost(event)
-            case MembersFound(endpoints=endpoints):
+            case MembersFound(endpoints=endpoints, leader=leader):
                 self.endpoints.found(endpoints)
+                if leader:
+                    self.endpoints.leads(leader)
             case _:
                 assert_never(event)
 

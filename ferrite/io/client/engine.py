@@ -258,7 +258,8 @@ class Engine:
             if (address := address_of(self._scheme, member.http_addr, member.grpc_addr))
         }
         if not self._closed:
-            self._step(MembersFound(endpoints=tuple(self._members.values())))
+            leader = self._members.get(status.leader_id, "")
+            self._step(MembersFound(endpoints=tuple(self._members.values()), leader=leader))
 
     def _leader_endpoint(self, leader: Leader | None) -> str:
         if leader is None:
