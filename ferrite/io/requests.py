@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ferrite.core import (
     AddLearner,
@@ -40,9 +41,11 @@ from ferrite.io.node_status import NodeView
 from ferrite.io.request_path import (
     Answered,
     CommandRejected,
+    Done,
     MemberAddress,
     NodeStatus,
     OutcomeUnknown,
+    RequestError,
     RequestRefused,
 )
 
@@ -80,16 +83,7 @@ class NodeRequests:
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
         """Carry a command through the log."""
-        request = self._node.next_request()
-        command = encode_command(operation, origin=(*self._origin, request), session=session)
-        event = events.ProposalReceived(
-            request=request, command=command, deadline_us=self._client_deadline_us(timeout_ms)
-        )
-        outcome = await self._node.ask(request, event)
-        if not isinstance(outcome, actions.Reply):
-            raise self._error(outcome)
-        assert isinstance(outcome.result, CommandResult), "the machine answers commands with its own results"
-        return self._answered(outcome.result)
+        return self._answer_of(await self._ask_write(operation, session, timeout_ms))
 
     async def read(
         self,
@@ -100,6 +94,45 @@ class NodeRequests:
         timeout_ms: int | None = None,
     ) -> Answered:
         """Answer a query."""
+        return self._answer_of(await self._ask_read(query, consistency, max_staleness_ms, timeout_ms))
+
+    def begin_write(
+        self,
+        operation: Operation,
+        done: Done,
+        *,
+        session: Session | None = None,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """As `write`, without a task."""
+        self._ask_write(operation, session, timeout_ms).add_done_callback(partial(self._settle, done))
+
+    def begin_read(
+        self,
+        query: Query,
+        done: Done,
+        *,
+        consistency: Consistency = Consistency.LINEARIZABLE,
+        max_staleness_ms: int = 0,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """As `read`, without a task."""
+        asked = self._ask_read(query, consistency, max_staleness_ms, timeout_ms)
+        asked.add_done_callback(partial(self._settle, done))
+
+    def _ask_write(
+        self, operation: Operation, session: Session | None, timeout_ms: int | None
+    ) -> asyncio.Future[Outcome]:
+        request = self._node.next_request()
+        command = encode_command(operation, origin=(*self._origin, request), session=session)
+        event = events.ProposalReceived(
+            request=request, command=command, deadline_us=self._client_deadline_us(timeout_ms)
+        )
+        return self._node.ask(request, event)
+
+    def _ask_read(
+        self, query: Query, consistency: Consistency, max_staleness_ms: int, timeout_ms: int | None
+    ) -> asyncio.Future[Outcome]:
         request = self._node.next_request()
         event = events.ReadRequested(
             request=request,
@@ -107,10 +140,25 @@ class NodeRequests:
             consistency=consistency,
             max_staleness_us=max_staleness_ms * 1000,
         )
-        outcome = await self._node.ask(request, event, query)
-        if not isinstance(outcome, Served):
-            raise self._error(outcome)
-        return self._answered(outcome.result)
+        return self._node.ask(request, event, query)
+
+    def _settle(self, done: Done, asked: asyncio.Future[Outcome]) -> None:
+        try:
+            answered = self._answer_of(asked.result())
+        except RequestError as error:
+            done(error)
+        else:
+            done(answered)
+
+    def _answer_of(self, outcome: Outcome) -> Answered:
+        if isinstance(outcome, Served):
+            return self._answered(outcome.result)
+        if isinstance(outcome, actions.Reply):
+            assert isinstance(outcome.result, CommandResult), (
+                "the machine answers commands with its own results"
+            )
+            return self._answered(outcome.result)
+        raise self._error(outcome)
 
     # ------------------------------------------------------------------------------------------------ operators
 

@@ -17,6 +17,13 @@ from ferrite.core.kv.commands import (
     decode_command,
     encode_command,
 )
+from ferrite.core.kv.housekeeping import (
+    AutoCompaction,
+    Housekeeper,
+    HousekeepingCommand,
+    HousekeepingConfig,
+    MachineFacts,
+)
 from ferrite.core.kv.install import install_batches
 from ferrite.core.kv.layout import LAYOUT_VERSION
 from ferrite.core.kv.leases import LEASE_TTL_MAX_S, LEASE_TTL_MIN_S
@@ -98,7 +105,18 @@ from ferrite.core.kv.store import (
     ReadableStore,
     Write,
 )
-from ferrite.core.kv.watch_values import Delivery, WatchEnd, WatchEnded, WatchEvent, WatchSpec
+from ferrite.core.kv.watch import WatchHub, WatchLimits
+from ferrite.core.kv.watch_history import read_history
+from ferrite.core.kv.watch_values import (
+    Delivery,
+    HistoryPiece,
+    HistoryRead,
+    WatchEnd,
+    WatchEnded,
+    WatchEvent,
+    WatchRefused,
+    WatchSpec,
+)
 from ferrite.core.snapshot_file import (
     ExpectedSnapshot,
     SnapshotContents,
@@ -110,6 +128,7 @@ from ferrite.core.snapshot_file import (
 
 __all__ = [
     "AppliedBatch",
+    "AutoCompaction",
     "BATCH_OPERATIONS_MAX",
     "Batch",
     "BatchResult",
@@ -140,6 +159,11 @@ __all__ = [
     "FROM_KEY",
     "Get",
     "GetResult",
+    "HistoryPiece",
+    "HistoryRead",
+    "Housekeeper",
+    "HousekeepingCommand",
+    "HousekeepingConfig",
     "KEY_BYTES_MAX",
     "KeyValue",
     "LAYOUT_VERSION",
@@ -157,6 +181,7 @@ __all__ = [
     "ListKeysResult",
     "ListLeases",
     "ListLeasesResult",
+    "MachineFacts",
     "MemoryStore",
     "NUMBER_MAX",
     "Operation",
@@ -194,6 +219,9 @@ __all__ = [
     "WatchEnd",
     "WatchEnded",
     "WatchEvent",
+    "WatchHub",
+    "WatchLimits",
+    "WatchRefused",
     "WatchSpec",
     "Write",
     "decode_command",
@@ -204,6 +232,7 @@ __all__ = [
     "load_state",
     "local_key",
     "membership_payload",
+    "read_history",
     "read_snapshot",
     "replicated_pairs",
     "state_hash",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ferrite.core.kv.results import KeyValue
+from ferrite.core.kv.revisions import RevisionChanges
 from ferrite.core.values import value
 
 EVENT_BYTES: Final = 64
@@ -73,9 +74,33 @@ class WatchEnd(enum.StrEnum):
 class WatchEnded:
     """The last thing that a watch gets. It can be resumed at `revision + 1`, on any node.
 
-    Everything up to `revision` was taken by the client; of COMPACTED it is the oldest revision that can be watched, less one.
+    Everything up to `revision` was delivered; of COMPACTED it is the oldest revision that can be watched, less one.
     """
 
     reason: WatchEnd
     detail: str
     revision: int
+
+
+@value
+class HistoryRead:
+    """An order of the hub: read changes from this revision on, a bounded piece. `with_previous`: and the versions before them."""
+
+    from_revision: int
+    with_previous: bool
+
+
+@value
+class HistoryPiece:
+    """Whole revisions, ascending: everything from the one asked for up to `through_revision`, which is at least one revision.
+
+    `previous`: the versions that changes name by `(prev_revision, prev_sub)`, as far as they were asked for and still exist.
+    """
+
+    changes: tuple[RevisionChanges, ...]
+    through_revision: int
+    previous: dict[tuple[int, int], KeyValue]
+
+
+class WatchRefused(Exception):
+    """There are as many watches as there may be."""

@@ -81,3 +81,9 @@ def test_a_check_is_one_line_whatever_the_reason() -> None:
         "readyz", readiness(replace(STATUS, problems=("disk: a\nb",))), verbose=False, excluded=NOTHING
     )
     assert "[-]disk failed: a b\n" in bad.text
+
+
+def test_health_shows_a_full_store_but_clients_may_still_come() -> None:
+    full = replace(STATUS, no_space=True)
+    assert failed(no_space=True) == []
+    assert health_answer(full)[1]["no_space"] is True

@@ -13,7 +13,9 @@ from ferrite.io.http.cluster_json import (
     parse_add_learner,
     parse_change_membership,
     parse_init,
+    parse_remove_member,
     parse_transfer_leader,
+    store_json,
 )
 from ferrite.io.request_path import MemberAddress
 from ferrite.io.validation import Invalid
@@ -139,3 +141,22 @@ def test_metrics_have_the_names_that_people_grep_for() -> None:
 
 def test_only_a_leader_knows_of_replication() -> None:
     assert metrics_answer(replace(STATUS, role="follower"))["replication"] is None
+
+
+def test_a_member_to_remove_is_named_by_its_id() -> None:
+    assert parse_remove_member({"node_id": 3, "timeout_ms": 10}).target == 3
+
+
+@pytest.mark.parametrize(
+    "content", [None, [], {}, {"node_id": 0}, {"node_id": "3"}, {"node_id": True}, {"id": 3}]
+)
+def test_a_member_to_remove_is_never_guessed(content: Any) -> None:
+    with pytest.raises(Invalid):
+        parse_remove_member(content)
+
+
+def test_metrics_tell_history_space_leases_and_watches() -> None:
+    answer = metrics_answer(STATUS)
+    assert {name: answer[name] for name in store_json(STATUS)} == {
+        "compacted_revision": 3, "size_bytes": 4096, "no_space": False, "lease_count": 2, "watchers": 5,
+    }  # fmt: skip

@@ -43,6 +43,15 @@ def test_rafts_numbers_are_there_and_follow_the_status() -> None:
     assert value_of("ferrite_server_problems", problems=("a", "b")) == 2
 
 
+def test_history_space_leases_and_watches_have_a_gauge_each() -> None:
+    assert value_of("ferrite_debugging_mvcc_compact_revision") == 3
+    assert value_of("ferrite_mvcc_db_total_size_in_bytes") == 4096
+    assert value_of("ferrite_server_no_space") == 0
+    assert value_of("ferrite_server_no_space", no_space=True) == 1
+    assert value_of("ferrite_lease_count") == 2
+    assert value_of("ferrite_debugging_mvcc_watcher_total") == 5
+
+
 def test_peers_have_a_series_each_and_this_node_none() -> None:
     assert value_of("ferrite_raft_peer_lag_entries", {"peer": "2"}) == 3
     assert value_of("ferrite_raft_peer_match_index", {"peer": "3"}) == 20

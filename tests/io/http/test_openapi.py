@@ -13,18 +13,31 @@ from ferrite.io.http.cluster_json import (
     parse_add_learner,
     parse_change_membership,
     parse_init,
+    parse_remove_member,
     parse_transfer_leader,
 )
 from ferrite.io.http.json_body import parse_json
 from ferrite.io.http.kv_json import parse_list, parse_read, parse_write
+from ferrite.io.http.lease_json import (
+    parse_lease_grant,
+    parse_lease_keep_alive,
+    parse_lease_revoke,
+    parse_lease_time_to_live,
+)
 from ferrite.io.http.openapi import openapi_document
 from ferrite.io.http.problems import PROBLEM_KINDS
+from ferrite.io.http.range_json import parse_compact, parse_delete_range, parse_put, parse_range
+from ferrite.io.http.txn_json import parse_txn
+from ferrite.io.http.watch_json import parse_watch
 from ferrite.io.request_path import OutcomeUnknown, RequestRefused
 from ferrite.io.validation import Invalid
 from tests.io.http.helpers import LIMITS, STATUS, FakeRequestPath, Reply, Site, serving
 from tests.io.http.schema import mismatches
 from tests.io.http.test_cluster_json import LEARNER
 from tests.io.http.test_kv_json import BAD_READS, BAD_WRITES
+from tests.io.http.test_range_json import BAD_PUTS, BAD_RANGES
+from tests.io.http.test_txn_json import BAD_TXNS, COMPARE
+from tests.io.http.test_watch_json import BAD_WATCHES
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(openapi_document("0.1.0", LIMITS)))
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
@@ -148,6 +161,66 @@ TRIED: list[tuple[str, Any, list[Any]]] = [
         lambda content: parse_list(content, LIMITS),
         [{}, {"prefix": "", "limit": 0}, {"limit": -1}, []],
     ),
+    (
+        "PutRequest",
+        lambda content: parse_put(content, LIMITS),
+        [
+            {"key": "k", "value": ""},
+            {"key": "k", "ignore_value": True, "lease": 5},
+            {"key": "k", "value": "", "lease": "0"},
+            {"key": "k", "ignore_value": False},
+            {"key": "k", "value": "", "lease": "05"},
+        ],
+    ),
+    (
+        "RangeRequest",
+        lambda content: parse_range(content, LIMITS),
+        [
+            {"prefix": ""},
+            {"key": "a", "range_end": "b", "from_key": False},
+            {"key": "a", "range_end": "b", "from_key": True},
+            {"key": "a", "prefix": "b"},
+            {"prefix": "a", "range_end": "b"},
+            {"sort_order": "ascend"},
+        ],
+    ),
+    ("DeleteRangeRequest", lambda content: parse_delete_range(content, LIMITS), [{"prefix": "a"}, {}]),
+    ("CompactRequest", parse_compact, [{"revision": 1}, {"revision": 0}, {}]),
+    (
+        "TxnRequest",
+        lambda content: parse_txn(content, LIMITS),
+        [
+            {},
+            {"compares": [{**COMPARE, "target": "lease", "operand": "7"}], "success": [{"txn": {}}]},
+            {"compares": [{**COMPARE, "operand": "7"}]},
+            {"compares": [{**COMPARE, "target": "value", "operand": 7}]},
+            {"success": [{}]},
+            {"failure": [{"get": {"key": "k"}}]},
+        ],
+    ),
+    ("LeaseGrantRequest", parse_lease_grant, [{"ttl_s": -5}, {"ttl_s": 10**18}, {"lease_id": 1}]),
+    ("LeaseRevokeRequest", parse_lease_revoke, [{"lease_id": "7"}, {"lease_id": 0}, {"lease_id": "0"}, {}]),
+    (
+        "LeaseKeepAliveRequest",
+        lambda content: parse_lease_keep_alive(content, LIMITS),
+        [{"lease_ids": [7, "8"]}, {"lease_ids": []}, {"lease_ids": ["x"]}, {}],
+    ),
+    (
+        "LeaseTimeToLiveRequest",
+        parse_lease_time_to_live,
+        [{"lease_id": 7, "with_keys": True}, {"lease_id": None}],
+    ),
+    (
+        "WatchRequest",
+        lambda content: parse_watch(content, LIMITS),
+        [
+            {"key": "k"},
+            {"prefix": "", "start_revision": 5, "progress": True},
+            {"key": "k", "prefix": "k"},
+            {},
+        ],
+    ),
+    ("RemoveMemberRequest", parse_remove_member, [{"node_id": 3}, {}, None]),
     ("InitRequest", parse_init, [None, [LEARNER], [], {}, "x", [1]]),
     ("AddLearnerRequest", parse_add_learner, [LEARNER, {"node_id": 2}, {}, [], None]),
     ("ChangeMembershipRequest", parse_change_membership, [[1], {"members": [2]}, [], {}, [0], [1, 1], 1]),
@@ -175,20 +248,28 @@ BEYOND_SCHEMAS = (
     "a long client",
     "staleness of",
     "1.0",
+    "to ignore",
+    "2**63 as text",
+    "an empty key",
+    "consistency of one",
+    "level too deep",
+    "nothing left",
 )
+BAD: list[tuple[str, str, Any]] = [
+    (schema, name, content)
+    for schema, table in (
+        ("WriteRequest", BAD_WRITES),
+        ("ReadRequest", BAD_READS),
+        ("PutRequest", BAD_PUTS),
+        ("RangeRequest", BAD_RANGES),
+        ("TxnRequest", BAD_TXNS),
+        ("WatchRequest", BAD_WATCHES),
+    )
+    for name, (content, _) in table.items()
+    if not any(word in name for word in BEYOND_SCHEMAS)
+]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in BAD_WRITES if not any(word in name for word in BEYOND_SCHEMAS)]
-)
-def test_bad_writes_do_not_fit_the_schema_either(name: str) -> None:
-    schema = DOCUMENT["components"]["schemas"]["WriteRequest"]
-    assert mismatches(BAD_WRITES[name][0], schema, DOCUMENT)
-
-
-@pytest.mark.parametrize(
-    "name", [name for name in BAD_READS if not any(word in name for word in BEYOND_SCHEMAS)]
-)
-def test_bad_reads_do_not_fit_the_schema_either(name: str) -> None:
-    schema = DOCUMENT["components"]["schemas"]["ReadRequest"]
-    assert mismatches(BAD_READS[name][0], schema, DOCUMENT)
+@pytest.mark.parametrize("schema, name, content", BAD, ids=[f"{one[0]}: {one[1]}" for one in BAD])
+def test_bad_requests_do_not_fit_the_schema_either(schema: str, name: str, content: Any) -> None:
+    assert mismatches(content, DOCUMENT["components"]["schemas"][schema], DOCUMENT), name

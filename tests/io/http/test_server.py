@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ferrite.core import RefusalCode
-from ferrite.core.kv import CommandErrorCode
+from ferrite.core import Consistency, RefusalCode
+from ferrite.core.kv import CommandErrorCode, ListLeases, Session
 from ferrite.io.http import AddressInUse, CannotListen, HttpServer
 from ferrite.io.http.problems import PROBLEM_KINDS
 from ferrite.io.request_path import CommandRejected, OutcomeUnknown, RequestRefused
@@ -67,6 +67,33 @@ async def test_cluster_requests_reach_the_request_path() -> None:
             "change_membership",
             *["transfer_leader"] * 2,
         ]
+
+
+async def test_changes_go_through_the_log_and_reads_do_not() -> None:
+    async with serving() as site:
+        read, put = {"range": {"key": "k"}}, {"put": {"key": "k", "value": "v"}}
+        await site.post(
+            "/kv/put", {"key": "k", "value": "v", "client_id": "c", "request_id": 1, "timeout_ms": 7}
+        )
+        await site.post("/kv/range", {"key": "k", "consistency": "serializable", "timeout_ms": 8})
+        await site.post("/kv/txn", {"success": [put], "client_id": "c", "request_id": 2, "timeout_ms": 9})
+        await site.post("/kv/txn", {"success": [read], "client_id": "c", "request_id": 3, "timeout_ms": 10})
+        await site.get("/lease/list?after=5&consistency=serializable&max_staleness_ms=6&timeout_ms=11")
+        assert [(call[0], call[-1]) for call in site.path.calls] == [
+            ("write", 7),
+            ("read", 8),
+            ("write", 9),
+            ("read", 10),
+            ("read", 11),
+        ]
+        assert site.path.calls[0][2] == Session(client_id=b"c", request_id=1)
+        assert site.path.calls[-1][1:4] == (ListLeases(after=5), Consistency.SERIALIZABLE, 6)
+
+
+async def test_a_member_is_removed_by_its_id() -> None:
+    async with serving() as site:
+        assert (await site.post("/remove-member", {"node_id": 3})).json() == {"node_id": 3, "log_index": 33}
+        assert site.path.calls == [("remove_member", 3, None)]
 
 
 async def test_a_listing_needs_no_body_but_takes_no_other_value_than_an_object() -> None:

@@ -26,8 +26,8 @@ from ferrite.io.http.json_body import parse_json
 from ferrite.io.http.txn_json import parse_txn, txn_answer
 from ferrite.io.request_path import Answered
 from ferrite.io.validation import TXN_DEPTH_MAX, Invalid
-from tests.io.http.helpers import LIMITS, MIB
-from tests.io.http.test_range_json import ENTRY, ENTRY_JSON
+from tests.io.http.helpers import ENTRY, LIMITS, MIB
+from tests.io.http.test_range_json import ENTRY_JSON
 
 COMPARE = {"key": "k", "target": "version", "result": "equal", "operand": 1}
 PUT = {"put": {"key": "k", "value": "v"}}
