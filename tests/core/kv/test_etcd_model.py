@@ -1,6 +1,7 @@
 """The machine against the model of etcd: every command and query, at every revision; split, restarted, copied by snapshot."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
@@ -352,4 +353,9 @@ def test_the_machine_does_what_etcd_does(seeds: list[int]) -> None:
             check_query(one, model, Range(key=key, revision=revision))
     check_watch(one, model)
     check_store(one, model)
-    check_watch(one, model)
+    for revision in (model.compacted + 1, model.revision):
+        with suppress(Failed):
+            one.apply(command(Compact(revision=revision)))
+            model.apply(Compact(revision=revision), 0)
+        check_store(one, model)
+        check_watch(one, model)
