@@ -37,11 +37,13 @@ async def test_a_thousand_retried_increments_count_a_thousand_times(
             for worker in range(WORKERS):
                 group.create_task(increment(worker))
             for kill in range(1, KILLS + 1):
-                while sum(acknowledged) < share * kill // (KILLS + 2):
+                while sum(acknowledged) < share * kill // (KILLS + 2):  # noqa: ASYNC110 - a kill comes at a count, not at a time
                     await asyncio.sleep(0.02)
                 await _kill_and_restart_leader(cluster)
         assert client._engine._requests is not None
-        assert client._engine._requests._attempts_made > client._engine._calls_made, "nothing was ever retried"
+        assert client._engine._requests._attempts_made > client._engine._calls_made, (
+            "nothing was ever retried"
+        )
         found = [await client.get(f"counter/{counter}") for counter in range(COUNTERS)]
     assert [int(entry.text) if entry else 0 for entry in found] == acknowledged
     assert sum(acknowledged) == share // WORKERS * WORKERS

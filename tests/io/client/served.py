@@ -281,8 +281,8 @@ async def serving(count: int = 1) -> AsyncIterator[Served]:
 
 async def _door(node: ScriptedNode) -> Door:
     raft = RaftHandlers(fakes.NoFrames(), lambda: fakes.IDENTITY)
-    grpc_server = GrpcServer(node, fakes.make_config(), raft)  # type: ignore[arg-type]  # what the tests need
-    http_server = HttpServer(node, helpers.SETTINGS, lambda: helpers.IDENTITY)  # type: ignore[arg-type]  # the same
+    grpc_server = GrpcServer(node, fakes.make_config(), raft)
+    http_server = HttpServer(node, helpers.SETTINGS, lambda: helpers.IDENTITY)
     grpc_port = await grpc_server.start(0)
     _, http_port = await http_server.start()
     return Door(
