@@ -7,8 +7,11 @@ A request costs one future and one dictionary entry; its deadline is the core's.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from ferrite.core import (
     AddLearner,
@@ -24,17 +27,23 @@ from ferrite.core import (
     events,
 )
 from ferrite.core.kv import (
+    NUMBER_MAX,
+    CommandErrorCode,
     CommandFailed,
     CommandResult,
     Exists,
+    LeaseGrant,
+    LeaseKeepAlive,
     Operation,
     Query,
     QueryResult,
     Session,
+    WatchSpec,
     encode_command,
 )
 from ferrite.io.config import Config
 from ferrite.io.founding import Founding, Identify
+from ferrite.io.keep_alives import KeepAlives
 from ferrite.io.node import Node, Outcome, Served, now_us
 from ferrite.io.node_status import NodeView
 from ferrite.io.request_path import (
@@ -45,6 +54,11 @@ from ferrite.io.request_path import (
     OutcomeUnknown,
     RequestRefused,
 )
+from ferrite.io.watches import NodeWatch, Watches
+
+LEASE_IDS_TRIED: Final = 3
+"""With 63 random bits one is enough, and a second one too often by chance is none."""
+_LEASE_EXISTS: Final = CommandErrorCode.LEASE_EXISTS.name.lower()
 
 OVERLOADED_RETRY_MS = 100
 """About the time in which a full queue empties at the speed that filled it."""
@@ -61,9 +75,16 @@ class NodeRequests:
     """What both faces call (`RequestPath`)."""
 
     def __init__(
-        self, node: Node, *, config: Config, identity: Identity, identify: Identify, view: NodeView
+        self,
+        node: Node,
+        *,
+        config: Config,
+        identity: Identity,
+        identify: Identify,
+        view: NodeView,
+        watches: Watches,
     ) -> None:
-        """`identify` asks an address who is there; `view` makes the status."""
+        """`identify` asks an address who is there; `view` makes the status; `watches` are the node's own."""
         self._node = node
         self._identity = identity
         self._origin = (identity.node_id, identity.boot)
@@ -72,6 +93,8 @@ class NodeRequests:
         self._timeout_ms = config.network.request_timeout
         self._election_ms = config.raft.election_timeout_min
         self._leader = _Leader()
+        self._watches = watches
+        self._keep_alives = KeepAlives(lambda operation, given_ms: self._propose(operation, None, given_ms))
         node.listen(self._note_leader)
 
     # ------------------------------------------------------------------------------------------------ clients
@@ -80,6 +103,34 @@ class NodeRequests:
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
         """Carry a command through the log."""
+        if isinstance(operation, LeaseGrant) and not operation.lease_id:
+            return await self._grant(operation, session, timeout_ms)
+        if isinstance(operation, LeaseKeepAlive) and session is None:
+            return await self._keep_alives.ask(operation, timeout_ms)
+        return await self._propose(operation, session, timeout_ms)
+
+    def watch(self, spec: WatchSpec) -> NodeWatch:
+        """Begin a watch on this node's state."""
+        return self._watches.watch(spec)
+
+    async def _grant(
+        self, operation: LeaseGrant, session: Session | None, timeout_ms: int | None
+    ) -> Answered:
+        """Choose the lease's id. A session's retry must be the same command, so its id comes from the request."""
+        if session is not None:
+            lease_id = _lease_id_of(session)
+            return await self._propose(replace(operation, lease_id=lease_id), session, timeout_ms)
+        for _ in range(LEASE_IDS_TRIED - 1):
+            try:
+                return await self._propose(replace(operation, lease_id=_random_lease_id()), None, timeout_ms)
+            except CommandRejected as rejected:
+                if rejected.code != _LEASE_EXISTS:
+                    raise
+        return await self._propose(replace(operation, lease_id=_random_lease_id()), None, timeout_ms)
+
+    async def _propose(
+        self, operation: Operation, session: Session | None, timeout_ms: int | None
+    ) -> Answered:
         request = self._node.next_request()
         command = encode_command(operation, origin=(*self._origin, request), session=session)
         event = events.ProposalReceived(
@@ -289,3 +340,13 @@ class NodeRequests:
             leader_grpc_addr=leader.grpc_addr,
             retry_after_ms=retry_after_ms,
         )
+
+
+def _random_lease_id() -> int:
+    return 1 + secrets.randbelow(NUMBER_MAX)
+
+
+def _lease_id_of(session: Session) -> int:
+    """Return 63 bits that are the same for each attempt of this request, and nobody else's."""
+    digest = hashlib.sha256(b"%b/%d" % (session.client_id, session.request_id)).digest()
+    return 1 + int.from_bytes(digest[:8], "big") % NUMBER_MAX

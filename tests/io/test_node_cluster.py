@@ -74,6 +74,22 @@ class MemoryState:
     def __init__(self, identity: Identity) -> None:
         self._store = MemoryStore()
         self.machine = StateMachine(self._store, identity)
+        self._on_applied: Callable[[AppliedBatch], None] = lambda _: None
+
+    @property
+    def facts(self) -> MachineFacts:
+        return MachineFacts.of(self.machine)
+
+    def listen(
+        self, on_applied: Callable[[AppliedBatch], None], on_installed: Callable[[MachineFacts], None]
+    ) -> None:
+        self._on_applied = on_applied
+
+    def previous(self, change: Change) -> KeyValue | None:
+        return self.machine.previous(change)
+
+    def history(self, read: HistoryRead, *, bytes_max: int) -> HistoryPiece | None:
+        return read_history(self.machine, read, bytes_max=bytes_max)
 
     def apply(
         self, first_index: Index, entries: Sequence[Entry]
@@ -81,6 +97,7 @@ class MemoryState:
         applied = self.machine.apply(first_index, entries)
         self._store.write(applied.batch)
         self.machine.advance(applied)
+        self._on_applied(applied)
         return applied.applied_index, applied.outcomes
 
     def read(self, query: Query) -> QueryResult:
@@ -128,9 +145,12 @@ class Cluster:
         async def identify(address: str) -> NodeIdentity:
             return presence(int(address[-1]))
 
-        sources = Sources(revision=lambda: state.machine.revision, counters=dict)
+        watching = watches(state, node)
+        sources = Sources(
+            facts=lambda: state.facts, watchers=lambda: watching.count, counters=dict
+        )
         view = NodeView(node, config=config, identity=identity, sources=sources)
-        path = NodeRequests(node, config=config, identity=identity, identify=identify, view=view)
+        path = NodeRequests(node, config=config, identity=identity, identify=identify, view=view, watches=watching)
         self.nodes[node_id], self.replicas[node_id], self.paths[node_id] = node, replica, path
         organs = Organs(
             log=InstantLog(node), state=state, snapshots=FakeSnapshots(), transport=Wire(self, node_id)

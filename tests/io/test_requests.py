@@ -33,7 +33,16 @@ from ferrite.io.node_identity import NodeIdentity
 from ferrite.io.node_status import NodeView, Sources
 from ferrite.io.request_path import CommandRejected, MemberAddress, OutcomeUnknown, RequestRefused
 from ferrite.io.requests import NodeRequests
-from tests.io.node_fakes import INSTANCE, Rig, announce, identity, membership, status
+from tests.io.node_fakes import (
+    INSTANCE,
+    FakeWatchedState,
+    Rig,
+    announce,
+    identity,
+    membership,
+    status,
+    watches,
+)
 
 PUT = Put(key=b"k", value=b"v")
 
@@ -66,15 +75,23 @@ class Desk(Rig):
                 raise IdentifyFailed(address, ["connection refused"])
             return there[address]
 
+        self.watched = FakeWatchedState()
+        self.watches = watches(self.watched, self.node)
         sources = Sources(
-            revision=lambda: 77,
+            facts=lambda: self.watched.facts,
+            watchers=lambda: self.watches.count,
             counters=lambda: {"frames": 5},
             problems=lambda: ["disk: slow"],
             warnings=lambda: ["node 2 refuses this node"],
         )
         self.view = NodeView(self.node, config=config, identity=identity(), sources=sources)
         self.path = NodeRequests(
-            self.node, config=config, identity=identity(), identify=identify, view=self.view
+            self.node,
+            config=config,
+            identity=identity(),
+            identify=identify,
+            view=self.view,
+            watches=self.watches,
         )
 
     def answers(self, outcome: actions.Reply | actions.Refuse | actions.Abandon) -> None:
