@@ -6,7 +6,7 @@ Every method validates nothing of the protocol (the faces do) and raises only th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -218,4 +218,35 @@ class RequestPath(Protocol):
 
     def status(self) -> NodeStatus:
         """Return the present status; never blocks."""
+        ...
+
+
+Done = Callable[[Answered | RequestError], None]
+"""Gets the one outcome of a request, on the loop, after the call that began it has returned."""
+
+
+class PipelinedPath(RequestPath, Protocol):
+    """A request path that also takes requests without a task for each. What is begun in one turn is decided together."""
+
+    def begin_write(
+        self,
+        operation: Operation,
+        done: Done,
+        *,
+        session: Session | None = None,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """As `write`. Nothing cancels it: whoever does not care any more ignores the outcome."""
+        ...
+
+    def begin_read(
+        self,
+        query: Query,
+        done: Done,
+        *,
+        consistency: Consistency = Consistency.LINEARIZABLE,
+        max_staleness_ms: int = 0,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """As `read`."""
         ...

@@ -7,11 +7,9 @@ A request costs one future and one dictionary entry; its deadline is the core's.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from functools import partial
 
 from ferrite.core import (
     AddLearner,
@@ -27,13 +25,9 @@ from ferrite.core import (
     events,
 )
 from ferrite.core.kv import (
-    NUMBER_MAX,
-    CommandErrorCode,
     CommandFailed,
     CommandResult,
     Exists,
-    LeaseGrant,
-    LeaseKeepAlive,
     Operation,
     Query,
     QueryResult,
@@ -43,22 +37,20 @@ from ferrite.core.kv import (
 )
 from ferrite.io.config import Config
 from ferrite.io.founding import Founding, Identify
-from ferrite.io.keep_alives import KeepAlives
+from ferrite.io.lease_requests import LeaseRequests, cares_for
 from ferrite.io.node import Node, Outcome, Served, now_us
 from ferrite.io.node_status import NodeView
 from ferrite.io.request_path import (
     Answered,
     CommandRejected,
+    Done,
     MemberAddress,
     NodeStatus,
     OutcomeUnknown,
+    RequestError,
     RequestRefused,
 )
 from ferrite.io.watches import NodeWatch, Watches
-
-LEASE_IDS_TRIED: Final = 3
-"""With 63 random bits one is enough, and a second one too often by chance is none."""
-_LEASE_EXISTS: Final = CommandErrorCode.LEASE_EXISTS.name.lower()
 
 OVERLOADED_RETRY_MS = 100
 """About the time in which a full queue empties at the speed that filled it."""
@@ -94,7 +86,8 @@ class NodeRequests:
         self._election_ms = config.raft.election_timeout_min
         self._leader = _Leader()
         self._watches = watches
-        self._keep_alives = KeepAlives(lambda operation, given_ms: self._propose(operation, None, given_ms))
+        self._leases = LeaseRequests(self._propose)
+        self._carried: set[asyncio.Future[Answered]] = set()
         node.listen(self._note_leader)
 
     # ------------------------------------------------------------------------------------------------ clients
@@ -103,44 +96,9 @@ class NodeRequests:
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
         """Carry a command through the log."""
-        if isinstance(operation, LeaseGrant) and not operation.lease_id:
-            return await self._grant(operation, session, timeout_ms)
-        if isinstance(operation, LeaseKeepAlive) and session is None:
-            return await self._keep_alives.ask(operation, timeout_ms)
-        return await self._propose(operation, session, timeout_ms)
-
-    def watch(self, spec: WatchSpec) -> NodeWatch:
-        """Begin a watch on this node's state."""
-        return self._watches.watch(spec)
-
-    async def _grant(
-        self, operation: LeaseGrant, session: Session | None, timeout_ms: int | None
-    ) -> Answered:
-        """Choose the lease's id. A session's retry must be the same command, so its id comes from the request."""
-        if session is not None:
-            lease_id = _lease_id_of(session)
-            return await self._propose(replace(operation, lease_id=lease_id), session, timeout_ms)
-        for _ in range(LEASE_IDS_TRIED - 1):
-            try:
-                return await self._propose(replace(operation, lease_id=_random_lease_id()), None, timeout_ms)
-            except CommandRejected as rejected:
-                if rejected.code != _LEASE_EXISTS:
-                    raise
-        return await self._propose(replace(operation, lease_id=_random_lease_id()), None, timeout_ms)
-
-    async def _propose(
-        self, operation: Operation, session: Session | None, timeout_ms: int | None
-    ) -> Answered:
-        request = self._node.next_request()
-        command = encode_command(operation, origin=(*self._origin, request), session=session)
-        event = events.ProposalReceived(
-            request=request, command=command, deadline_us=self._client_deadline_us(timeout_ms)
-        )
-        outcome = await self._node.ask(request, event)
-        if not isinstance(outcome, actions.Reply):
-            raise self._error(outcome)
-        assert isinstance(outcome.result, CommandResult), "the machine answers commands with its own results"
-        return self._answered(outcome.result)
+        if cares_for(operation, session):
+            return await self._leases.carry(operation, session, timeout_ms)
+        return self._answer_of(await self._ask_write(operation, session, timeout_ms))
 
     async def read(
         self,
@@ -151,6 +109,54 @@ class NodeRequests:
         timeout_ms: int | None = None,
     ) -> Answered:
         """Answer a query."""
+        return self._answer_of(await self._ask_read(query, consistency, max_staleness_ms, timeout_ms))
+
+    def begin_write(
+        self,
+        operation: Operation,
+        done: Done,
+        *,
+        session: Session | None = None,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """As `write`, without a task, but for what leases need done around the command."""
+        if cares_for(operation, session):
+            carried = asyncio.ensure_future(self._leases.carry(operation, session, timeout_ms))
+            self._carried.add(carried)
+            carried.add_done_callback(partial(self._settle_carried, done))
+            return
+        self._ask_write(operation, session, timeout_ms).add_done_callback(partial(self._settle, done))
+
+    def begin_read(
+        self,
+        query: Query,
+        done: Done,
+        *,
+        consistency: Consistency = Consistency.LINEARIZABLE,
+        max_staleness_ms: int = 0,
+        timeout_ms: int | None = None,
+    ) -> None:
+        """As `read`, without a task."""
+        asked = self._ask_read(query, consistency, max_staleness_ms, timeout_ms)
+        asked.add_done_callback(partial(self._settle, done))
+
+    def watch(self, spec: WatchSpec) -> NodeWatch:
+        """Begin a watch on this node's state."""
+        return self._watches.watch(spec)
+
+    def _ask_write(
+        self, operation: Operation, session: Session | None, timeout_ms: int | None
+    ) -> asyncio.Future[Outcome]:
+        request = self._node.next_request()
+        command = encode_command(operation, origin=(*self._origin, request), session=session)
+        event = events.ProposalReceived(
+            request=request, command=command, deadline_us=self._client_deadline_us(timeout_ms)
+        )
+        return self._node.ask(request, event)
+
+    def _ask_read(
+        self, query: Query, consistency: Consistency, max_staleness_ms: int, timeout_ms: int | None
+    ) -> asyncio.Future[Outcome]:
         request = self._node.next_request()
         event = events.ReadRequested(
             request=request,
@@ -158,10 +164,39 @@ class NodeRequests:
             consistency=consistency,
             max_staleness_us=max_staleness_ms * 1000,
         )
-        outcome = await self._node.ask(request, event, query)
-        if not isinstance(outcome, Served):
-            raise self._error(outcome)
-        return self._answered(outcome.result)
+        return self._node.ask(request, event, query)
+
+    def _settle(self, done: Done, asked: asyncio.Future[Outcome]) -> None:
+        try:
+            answered = self._answer_of(asked.result())
+        except RequestError as error:
+            done(error)
+        else:
+            done(answered)
+
+    def _settle_carried(self, done: Done, carried: asyncio.Future[Answered]) -> None:
+        self._carried.discard(carried)
+        try:
+            answered = carried.result()
+        except RequestError as error:
+            done(error)
+        else:
+            done(answered)
+
+    async def _propose(
+        self, operation: Operation, session: Session | None, timeout_ms: int | None
+    ) -> Answered:
+        return self._answer_of(await self._ask_write(operation, session, timeout_ms))
+
+    def _answer_of(self, outcome: Outcome) -> Answered:
+        if isinstance(outcome, Served):
+            return self._answered(outcome.result)
+        if isinstance(outcome, actions.Reply):
+            assert isinstance(outcome.result, CommandResult), (
+                "the machine answers commands with its own results"
+            )
+            return self._answered(outcome.result)
+        raise self._error(outcome)
 
     # ------------------------------------------------------------------------------------------------ operators
 
@@ -340,13 +375,3 @@ class NodeRequests:
             leader_grpc_addr=leader.grpc_addr,
             retry_after_ms=retry_after_ms,
         )
-
-
-def _random_lease_id() -> int:
-    return 1 + secrets.randbelow(NUMBER_MAX)
-
-
-def _lease_id_of(session: Session) -> int:
-    """Return 63 bits that are the same for each attempt of this request, and nobody else's."""
-    digest = hashlib.sha256(b"%b/%d" % (session.client_id, session.request_id)).digest()
-    return 1 + int.from_bytes(digest[:8], "big") % NUMBER_MAX

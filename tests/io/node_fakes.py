@@ -38,7 +38,7 @@ from ferrite.core.kv import (
 )
 from ferrite.io.node import Node, now_us
 from ferrite.io.organs import Organs
-from ferrite.io.watches import Watches
+from ferrite.io.watches import WatchedState, Watches
 
 FAR_US = 3_600_000_000
 INSTANCE = bytes(range(16))
@@ -187,7 +187,7 @@ class FakeWatchedState:
         return self.pieces.pop(0)
 
 
-def watches(state: FakeWatchedState, node: Node, *, progress_interval_ms: int = 3_600_000) -> Watches:
+def watches(state: WatchedState, node: Node, *, progress_interval_ms: int = 3_600_000) -> Watches:
     return Watches(
         state, loop=asyncio.get_running_loop(), post=node.post_threadsafe, limits=WatchLimits(),
         progress_interval_ms=progress_interval_ms,

@@ -1,7 +1,7 @@
 """Three real replicas in real nodes on one loop, with memory for disks and calls for a network: the host loop as a whole."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,16 +21,23 @@ from ferrite.core import (
     messages,
 )
 from ferrite.core.kv import (
+    AppliedBatch,
+    Change,
     Delete,
     DeleteResult,
     Get,
     GetResult,
+    HistoryPiece,
+    HistoryRead,
+    KeyValue,
+    MachineFacts,
     MemoryStore,
     Put,
     PutResult,
     Query,
     QueryResult,
     StateMachine,
+    read_history,
 )
 from ferrite.io.config import Config
 from ferrite.io.node import Node, now_us
@@ -39,7 +46,7 @@ from ferrite.io.node_status import NodeView, Sources
 from ferrite.io.organs import Organs
 from ferrite.io.request_path import MemberAddress, OutcomeUnknown, RequestRefused
 from ferrite.io.requests import NodeRequests
-from tests.io.node_fakes import FakeSnapshots
+from tests.io.node_fakes import FakeSnapshots, watches
 from tests.io.test_requests import config_of, presence
 
 QUICK = ReplicaConfig(
@@ -146,11 +153,11 @@ class Cluster:
             return presence(int(address[-1]))
 
         watching = watches(state, node)
-        sources = Sources(
-            facts=lambda: state.facts, watchers=lambda: watching.count, counters=dict
-        )
+        sources = Sources(facts=lambda: state.facts, watchers=lambda: watching.count, counters=dict)
         view = NodeView(node, config=config, identity=identity, sources=sources)
-        path = NodeRequests(node, config=config, identity=identity, identify=identify, view=view, watches=watching)
+        path = NodeRequests(
+            node, config=config, identity=identity, identify=identify, view=view, watches=watching
+        )
         self.nodes[node_id], self.replicas[node_id], self.paths[node_id] = node, replica, path
         organs = Organs(
             log=InstantLog(node), state=state, snapshots=FakeSnapshots(), transport=Wire(self, node_id)

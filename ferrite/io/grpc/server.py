@@ -5,7 +5,7 @@ Every limit of HTTP/2 that a client could lean on is set here, none is left at a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 import grpc
@@ -17,13 +17,15 @@ from grpc_reflection.v1alpha import reflection
 from ferrite.io.config import Config
 from ferrite.io.file_limit import connections_allowed
 from ferrite.io.grpc import status
+from ferrite.io.grpc.drain import Drain
 from ferrite.io.grpc.handlers import RaftHandlers, client_methods, peer_methods
 from ferrite.io.grpc.listen import AddressInUse, CannotListen, check_can_listen
-from ferrite.io.grpc.service import Method
+from ferrite.io.grpc.service import Method, StreamClosed
 from ferrite.io.grpc.status import DETAILS_METADATA_KEY, RpcError
-from ferrite.io.request_path import RequestPath
+from ferrite.io.request_path import PipelinedPath
 
 METADATA_BYTES_MAX: Final = 16 * 1024
+STREAMS_SHARE: Final = 2  # long streams may be every second of limits.concurrent_rpcs_max
 CONCURRENT_STREAMS_MAX: Final = 1000  # of one connection; SEC26
 PEER_RPCS_RESERVED: Final = 256  # beyond clients' share: two per peer and some for health checks
 CONNECTION_AGE_MS_MAX: Final = (
@@ -41,8 +43,7 @@ snapshot pieces fill seconds of a slow link in front of a heartbeat. This is 0.4
 
 _STATUS_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _Context = aio.ServicerContext[Any, Any]
-_UnaryServe = Callable[[bytes, _Context], Awaitable[bytes]]
-_StreamServe = Callable[[AsyncIterator[bytes], _Context], Awaitable[bytes]]
+_Serve = Callable[[Any, _Context], Awaitable[bytes | None]]
 
 
 class GrpcServer:
@@ -51,11 +52,14 @@ class GrpcServer:
     Before `stop`, close the transport: its incoming streams would otherwise last for the whole grace.
     """
 
-    def __init__(self, request_path: RequestPath, config: Config, raft_service: RaftHandlers) -> None:
+    def __init__(self, request_path: PipelinedPath, config: Config, raft_service: RaftHandlers) -> None:
         """Nothing is bound before `start`."""
         self._address = config.node.grpc_addr
         self._calls_max = config.limits.concurrent_rpcs_max
+        self._streams_max = self._calls_max // STREAMS_SHARE
         self._calls = 0
+        self._streams = 0
+        self._drain = Drain()
         self._client_methods = client_methods(request_path, config)
         self._peer_methods = peer_methods(raft_service)
         self._options = server_options(config)
@@ -95,10 +99,14 @@ class GrpcServer:
             await self._health.set(service, state)
 
     async def stop(self, grace_ms: int) -> None:
-        """Say NOT_SERVING, take no new calls, let those in progress finish for `grace_ms`, then end them."""
+        """Say NOT_SERVING, take no new calls, let those in progress finish for `grace_ms`, then end them.
+
+        Streams end themselves.
+        """
         server, self._server = self._server, None
         if server is None:
             return
+        self._drain.begin()
         await self._health.enter_graceful_shutdown()
         await server.stop(grace_ms / 1000)
 
@@ -126,28 +134,64 @@ class GrpcServer:
 
     def _handler_of(self, method: Method, *, counted: bool) -> grpc.RpcMethodHandler[Any, Any]:
         # No (de)serializers: bytes pass through, so that what is no message is refused by us and not logged as grpcio's crash.
-        if method.client_streaming:
-            return grpc.stream_unary_rpc_method_handler(_stream_serve(method))
-        serve = self._counted_serve(method) if counted else _unary_serve(method)
-        return grpc.unary_unary_rpc_method_handler(serve)
+        serve = self._serve_of(method)
+        if counted:
+            serve = self._counted(serve, streams=method.server_streaming)
+        return _HANDLER_MAKERS[method.client_streaming, method.server_streaming](serve)
 
-    def _counted_serve(self, method: Method) -> _UnaryServe:
-        """Clients share `limits.concurrent_rpcs_max`; peers do not count, so that clients cannot starve Raft (SEC25)."""
-        plain = _unary_serve(method)
+    def _serve_of(self, method: Method) -> _Serve:
+        drain = self._drain
 
-        async def serve(data: bytes, context: _Context) -> bytes:
+        async def answer(data: Any, context: _Context) -> bytes | None:
+            try:
+                return await method.answer(data, _GrpcioContext(context, drain))
+            except RpcError as error:
+                return await _abort(context, error)
+
+        async def stream(data: Any, context: _Context) -> bytes | None:
+            try:
+                await method.stream(data, _GrpcioContext(context, drain), _GrpcioWriter(context))
+            except RpcError as error:
+                await _abort(context, error)
+            return None
+
+        return stream if method.server_streaming else answer
+
+    def _counted(self, plain: _Serve, *, streams: bool) -> _Serve:
+        """Clients share `limits.concurrent_rpcs_max`; peers do not count, so that clients cannot starve Raft (SEC25).
+
+        Long streams may have half of it, so that they cannot starve the calls.
+        """
+
+        async def serve(data: Any, context: _Context) -> bytes | None:
             if self._calls >= self._calls_max:
                 detail = (
                     f"{self._calls} gRPC calls are in progress on this node, as many as it takes; try again"
                 )
                 return await _abort(context, status.overloaded(detail))
+            if streams and self._streams >= self._streams_max:
+                detail = (
+                    f"{self._streams} streams are open on this node, as many as it takes; try another node"
+                )
+                return await _abort(context, status.overloaded(detail))
             self._calls += 1
+            self._streams += streams
             try:
                 return await plain(data, context)
             finally:
                 self._calls -= 1
+                self._streams -= streams
 
         return serve
+
+
+_HANDLER_MAKERS: Final[dict[tuple[bool, bool], Callable[[Any], grpc.RpcMethodHandler[Any, Any]]]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+"""By client's and server's streaming."""
 
 
 def server_options(config: Config) -> list[tuple[str, int]]:
@@ -155,7 +199,8 @@ def server_options(config: Config) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # a second process on the same port is an error, not a surprise
         ("grpc.max_receive_message_length", config.network.max_message_size),
-        ("grpc.max_send_message_length", config.network.max_message_size),
+        # What a client may send may come back twice, as a value and the one before it. Our own answers are cut well below.
+        ("grpc.max_send_message_length", 2 * config.network.max_message_size),
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.max_concurrent_streams", min(CONCURRENT_STREAMS_MAX, config.limits.concurrent_rpcs_max)),
@@ -177,10 +222,11 @@ def server_options(config: Config) -> list[tuple[str, int]]:
 class _GrpcioContext:
     """`CallContext` over grpcio's."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "drain")
 
-    def __init__(self, context: _Context) -> None:
+    def __init__(self, context: _Context, drain: Drain) -> None:
         self._context = context
+        self.drain = drain
 
     def remaining_ms(self) -> int | None:
         remaining_s = cast(
@@ -198,24 +244,19 @@ class _GrpcioContext:
         return self._context.peer()
 
 
-def _unary_serve(method: Method) -> _UnaryServe:
-    async def serve(data: bytes, context: _Context) -> bytes:
+class _GrpcioWriter:
+    """`Writer` over grpcio's context, whose `write` returns once HTTP/2's windows have room."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: _Context) -> None:
+        self._context = context
+
+    async def send(self, data: bytes) -> None:
         try:
-            return await method.answer(data, _GrpcioContext(context))
-        except RpcError as error:
-            return await _abort(context, error)
-
-    return serve
-
-
-def _stream_serve(method: Method) -> _StreamServe:
-    async def serve(stream: AsyncIterator[bytes], context: _Context) -> bytes:
-        try:
-            return await method.answer_stream(stream, _GrpcioContext(context))
-        except RpcError as error:
-            return await _abort(context, error)
-
-    return serve
+            await self._context.write(data)
+        except aio.BaseError as error:  # grpcio has several for a call that is over
+            raise StreamClosed from error
 
 
 async def _abort(context: _Context, error: RpcError) -> bytes:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import Gauge
 
 from ferrite.io.http.exchange import FIXED_HEADERS, HttpStream, StreamSource
 from ferrite.io.http.quiet_log import QuietLog
+
+_NEVER_WAITS_BYTES: Final = (
+    32 * 1024
+)  # into an empty buffer: half of what asyncio lets pile up before a writer has to wait
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +72,14 @@ class OpenStreams:
     ) -> None:
         await response.prepare(request)
         while piece := await source.next_piece():
+            transport = request.transport
+            if (
+                transport is not None
+                and len(piece) <= _NEVER_WAITS_BYTES
+                and not transport.get_write_buffer_size()
+            ):
+                await response.write(piece)  # the usual case, without the price of a timer
+                continue
             async with asyncio.timeout(self.write_timeout_s):
                 await response.write(piece)
         async with asyncio.timeout(self.write_timeout_s):

@@ -62,6 +62,8 @@ class WatchSource:
         self._form = form
         self._heartbeat_s = heartbeat_s
         self._waiting: asyncio.Timeout | None = None
+        self._beat: asyncio.TimerHandle | None = None  # one a watch, not one a piece: there are many pieces
+        self._silent_since_s = 0.0
         self._created = False
         self._ended = False
         self._shutting_down = False
@@ -75,25 +77,43 @@ class WatchSource:
             return created_piece(self._revision, self._form)
         if self._shutting_down:
             return self._last_piece()
+        if self._beat is None:
+            self._beat_after(self._heartbeat_s)
         try:
-            async with asyncio.timeout(self._heartbeat_s) as self._waiting:
+            async with asyncio.timeout(None) as self._waiting:
                 taken = await self._watch.take()
         except TimeoutError:
             return self._silent_piece()
         finally:
             self._waiting = None
+            self._silent_since_s = asyncio.get_running_loop().time()
         return self._piece(taken)
 
     def shut_down(self) -> None:
         """The node goes: the next piece is the last one."""
         self._shutting_down = True
-        if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        self._interrupt()
 
     def close(self) -> None:
         """Nobody reads any more."""
         self._ended = True
+        if self._beat is not None:
+            self._beat.cancel()
         self._watch.cancel()
+
+    def _beat_after(self, seconds: float) -> None:
+        self._beat = asyncio.get_running_loop().call_later(seconds, self._on_beat)
+
+    def _on_beat(self) -> None:
+        left_s = self._silent_since_s + self._heartbeat_s - asyncio.get_running_loop().time()
+        self._beat_after(left_s if left_s > 0 else self._heartbeat_s)
+        if left_s <= 0:
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        """End the wait for the watch, if there is one. What it has stays there."""
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
     def _piece(self, taken: Sequence[Delivery | WatchEnded]) -> bytes:
         pieces: list[bytes] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -24,23 +24,34 @@ from ferrite.core.kv import (
     BatchResult,
     Delete,
     DeleteResult,
+    Delivery,
     Exists,
     ExistsResult,
     Get,
     GetResult,
     KeyValue,
+    ListKeys,
     ListKeysResult,
     Operation,
     Put,
     PutResult,
     Query,
     Session,
+    WatchEnded,
+    WatchSpec,
 )
 from ferrite.io.config import Config, Override, load_config
 from ferrite.io.grpc.handlers import FrameReceiver, RaftHandlers
 from ferrite.io.grpc.server import GrpcServer
 from ferrite.io.node_identity import NodeIdentity
-from ferrite.io.request_path import Answered, MemberAddress, MemberStatus, NodeStatus
+from ferrite.io.request_path import (
+    Answered,
+    Done,
+    MemberAddress,
+    MemberStatus,
+    NodeStatus,
+    RequestError,
+)
 
 IDENTITY = NodeIdentity(
     node_id=1,
@@ -93,12 +104,49 @@ STATUS = NodeStatus(
         ),
     ),
     counters={"elections": 2},
+    compacted_revision=3,
+    size_bytes=4096,
+    no_space=True,
+    lease_count=2,
+    watchers=5,
 )
+
+
+class FakeWatch:
+    """A watch that delivers what the test gives it."""
+
+    def __init__(self, spec: WatchSpec, revision: int) -> None:
+        self.spec = spec
+        self.revision = revision
+        self.canceled = False
+        self.progress_requests = 0
+        self.waiting: list[Delivery | WatchEnded] = []
+        self._more = asyncio.Event()
+
+    def deliver(self, *items: Delivery | WatchEnded) -> None:
+        self.waiting += items
+        self._more.set()
+
+    async def take(self) -> Sequence[Delivery | WatchEnded]:
+        while not self.waiting:
+            self._more.clear()
+            await self._more.wait()
+        taken, self.waiting = self.waiting, []
+        return taken
+
+    def request_progress(self) -> None:
+        self.progress_requests += 1
+
+    def cancel(self) -> None:
+        self.canceled = True
 
 
 @dataclass(slots=True)
 class FakeRequestPath:
-    """A store of one node without a log. `error` is raised by every request; `gate`, when set, holds every request back."""
+    """A store of one node without a log. `error` is raised by every request; `gate`, when set, holds every request back.
+
+    `results` has the answer of each kind of operation or query that the store does not know.
+    """
 
     node_status: NodeStatus = STATUS
     error: Exception | None = None
@@ -107,11 +155,16 @@ class FakeRequestPath:
     revision: int = 0
     calls: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
     in_progress: int = 0
+    results: dict[type, Any] = field(default_factory=dict)
+    watches: list[FakeWatch] = field(default_factory=list)
+    begun: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def write(
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
         await self._enter("write", operation, session=session, timeout_ms=timeout_ms)
+        if type(operation) in self.results:
+            return self._answered(self.results[type(operation)])
         match operation:
             case Put():
                 self._put(operation, self._next())
@@ -128,6 +181,8 @@ class FakeRequestPath:
                     if isinstance(change, Put):
                         self._put(change, revision)
                 return self._answered(BatchResult(revision=revision, existed=existed_each))
+            case _:
+                raise AssertionError(f"no answer is prepared for {operation}")
 
     async def read(
         self,
@@ -140,10 +195,13 @@ class FakeRequestPath:
         await self._enter(
             "read", query, consistency=consistency, max_staleness_ms=max_staleness_ms, timeout_ms=timeout_ms
         )
+        if type(query) in self.results:
+            return self._answered(self.results[type(query)])
         if isinstance(query, Get):
             return self._answered(GetResult(revision=self.revision, entry=self.store.get(query.key)))
         if isinstance(query, Exists):
             return self._answered(ExistsResult(revision=self.revision, exists=query.key in self.store))
+        assert isinstance(query, ListKeys), f"no answer is prepared for {query}"
         found = [
             entry
             for key, entry in sorted(self.store.items())
@@ -155,6 +213,50 @@ class FakeRequestPath:
         return self._answered(
             ListKeysResult(revision=self.revision, entries=tuple(page), more=len(page) < len(found))
         )
+
+    def begin_write(
+        self,
+        operation: Operation,
+        done: Done,
+        *,
+        session: Session | None = None,
+        timeout_ms: int | None = None,
+    ) -> None:
+        self._begin(self.write(operation, session=session, timeout_ms=timeout_ms), done)
+
+    def begin_read(
+        self,
+        query: Query,
+        done: Done,
+        *,
+        consistency: Consistency = Consistency.LINEARIZABLE,
+        max_staleness_ms: int = 0,
+        timeout_ms: int | None = None,
+    ) -> None:
+        reading = self.read(
+            query, consistency=consistency, max_staleness_ms=max_staleness_ms, timeout_ms=timeout_ms
+        )
+        self._begin(reading, done)
+
+    def _begin(self, request: Coroutine[Any, Any, Answered], done: Done) -> None:
+        async def settle() -> None:
+            try:
+                answered = await request
+            except RequestError as error:
+                done(error)
+            else:
+                done(answered)
+
+        task = asyncio.get_running_loop().create_task(settle())
+        self.begun.add(task)
+        task.add_done_callback(self.begun.discard)
+
+    def watch(self, spec: WatchSpec) -> FakeWatch:
+        if self.error is not None:
+            raise self.error
+        watch = FakeWatch(spec, self.revision)
+        self.watches.append(watch)
+        return watch
 
     async def initialize(
         self, members: Sequence[MemberAddress] | None, *, timeout_ms: int | None = None

@@ -107,6 +107,7 @@ _BAD = [
         "member_ids",
         "invalid",
     ),
+    ("ManagementService/RemoveMember", management_pb2.RemoveMemberRequest(), "node_id", "invalid"),
     (
         "ManagementService/TransferLeader",
         management_pb2.TransferLeaderRequest(target_id=2**63),

@@ -45,11 +45,8 @@ async def _still_serves(served: Served) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/ferrite.kv.KvService/Range",
-        "/ferrite.kv.KvService/Txn",
-        "/ferrite.kv.KvService/Watch",
-        "/ferrite.kv.KvService/Pipeline",
-        "/ferrite.management.ManagementService/Backup",
+        "/ferrite.kv.KvService/Lock",
+        "/ferrite.management.ManagementService/Snapshot",
         "/ferrite.kv.KvService/set",
         "/ferrite.kv.kvservice/Set",
         "/ferrite.kv.KvService/Set/",

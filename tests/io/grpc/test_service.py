@@ -1,5 +1,6 @@
 """The services as data: complete, and free of any engine."""
 
+import math
 import os
 import subprocess
 import sys
@@ -7,8 +8,9 @@ import sys
 import pytest
 
 from ferrite.io.grpc.handlers import RaftHandlers, client_methods, peer_methods
-from ferrite.io.grpc.service import snake_case
+from ferrite.io.grpc.service import snake_case, timeout_ms
 from tests.io.grpc.fakes import IDENTITY, FakeRequestPath, NoFrames, make_config
+from tests.io.grpc.streams import Context
 
 
 def test_handlers_know_nothing_of_grpcio() -> None:
@@ -51,7 +53,26 @@ def test_the_methods_are_those_of_the_contract() -> None:
     assert [method.path for method in (*client, *peer)] == [
         *(
             f"/ferrite.kv.KvService/{rpc}"
-            for rpc in ("Set", "Get", "Delete", "BatchSet", "ListKeys", "Exists")
+            for rpc in (
+                "Set",
+                "Get",
+                "Delete",
+                "BatchSet",
+                "ListKeys",
+                "Exists",
+                "Put",
+                "Range",
+                "DeleteRange",
+                "Txn",
+                "Compact",
+                "LeaseGrant",
+                "LeaseRevoke",
+                "LeaseKeepAlive",
+                "LeaseTimeToLive",
+                "LeaseList",
+                "Watch",
+                "Pipeline",
+            )
         ),
         *(
             f"/ferrite.management.ManagementService/{rpc}"
@@ -59,18 +80,39 @@ def test_the_methods_are_those_of_the_contract() -> None:
                 "Initialize",
                 "AddLearner",
                 "ChangeMembership",
+                "RemoveMember",
                 "TransferLeader",
                 "GetMetrics",
                 "HealthCheck",
                 "GetLeader",
+                "Backup",
             )
         ),
         "/ferrite.raft.RaftService/Connect",
         "/ferrite.raft.RaftService/Identify",
     ]
-    assert [method.path for method in peer if method.client_streaming] == [
-        "/ferrite.raft.RaftService/Connect"
-    ]
+    streaming = {
+        method.path.rpartition("/")[2]: (method.client_streaming, method.server_streaming)
+        for method in (*client, *peer)
+        if method.client_streaming or method.server_streaming
+    }
+    assert streaming == {
+        "Watch": (True, True),
+        "Pipeline": (True, True),
+        "Backup": (False, True),
+        "Connect": (True, False),
+    }
+
+
+@pytest.mark.parametrize("meant_ms", [99, 500, 999, 1000, 1001, 2000, 5000, 12_345, 60_000, 600_000])
+def test_the_server_ends_before_its_client_does_however_the_deadline_was_rounded(meant_ms: int) -> None:
+    class Seen(Context):
+        def remaining_ms(self) -> int | None:
+            return math.ceil((meant_ms + 1) * 1.01 * 1.03)
+
+    allowed_ms = timeout_ms(Seen(), 10**9)
+    assert allowed_ms is not None
+    assert meant_ms * 0.8 <= allowed_ms <= meant_ms
 
 
 def test_rpc_names_become_method_names() -> None:

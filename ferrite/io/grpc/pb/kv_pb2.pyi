@@ -595,7 +595,7 @@ class Event(_message.Message):
     def __init__(self, type: _Optional[_Union[Event.Type, str]] = ..., kv: _Optional[_Union[KeyValue, _Mapping]] = ..., prev_kv: _Optional[_Union[KeyValue, _Mapping]] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("watch_id", "created", "canceled", "reason", "detail", "revision", "events")
+    __slots__ = ("watch_id", "created", "canceled", "reason", "detail", "revision", "events", "fragment")
     WATCH_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     CANCELED_FIELD_NUMBER: _ClassVar[int]
@@ -603,6 +603,7 @@ class WatchResponse(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FRAGMENT_FIELD_NUMBER: _ClassVar[int]
     watch_id: int
     created: bool
     canceled: bool
@@ -610,7 +611,8 @@ class WatchResponse(_message.Message):
     detail: str
     revision: int
     events: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, watch_id: _Optional[int] = ..., created: _Optional[bool] = ..., canceled: _Optional[bool] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., revision: _Optional[int] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    fragment: bool
+    def __init__(self, watch_id: _Optional[int] = ..., created: _Optional[bool] = ..., canceled: _Optional[bool] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., revision: _Optional[int] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., fragment: _Optional[bool] = ...) -> None: ...
 
 class PipelineRequest(_message.Message):
     __slots__ = ("id", "timeout_ms", "put", "range", "delete_range", "txn", "get", "compact", "lease_grant", "lease_revoke", "lease_keep_alive", "lease_time_to_live")

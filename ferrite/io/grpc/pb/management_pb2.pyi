@@ -117,7 +117,7 @@ class Member(_message.Message):
     def __init__(self, node_id: _Optional[int] = ..., http_addr: _Optional[str] = ..., grpc_addr: _Optional[str] = ..., peer_addr: _Optional[str] = ..., instance: _Optional[str] = ..., voter: _Optional[bool] = ..., match_index: _Optional[int] = ..., lag: _Optional[int] = ..., state: _Optional[str] = ..., reachable: _Optional[bool] = ...) -> None: ...
 
 class GetMetricsResponse(_message.Message):
-    __slots__ = ("node_id", "node_name", "cluster_name", "cluster_id", "instance", "boot", "version", "role", "term", "leader_id", "initialized", "shutting_down", "first_log_index", "last_log_index", "persisted_index", "commit_index", "applied_index", "flushed_index", "revision", "pending_requests", "leader_last_heard_ms", "voters", "outgoing", "learners", "members", "counters")
+    __slots__ = ("node_id", "node_name", "cluster_name", "cluster_id", "instance", "boot", "version", "role", "term", "leader_id", "initialized", "shutting_down", "first_log_index", "last_log_index", "persisted_index", "commit_index", "applied_index", "flushed_index", "revision", "pending_requests", "leader_last_heard_ms", "voters", "outgoing", "learners", "members", "counters", "compacted_revision", "size_bytes", "no_space", "lease_count", "watchers")
     class CountersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +151,11 @@ class GetMetricsResponse(_message.Message):
     LEARNERS_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    COMPACTED_REVISION_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NO_SPACE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WATCHERS_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     node_name: str
     cluster_name: str
@@ -177,7 +182,12 @@ class GetMetricsResponse(_message.Message):
     learners: _containers.RepeatedScalarFieldContainer[int]
     members: _containers.RepeatedCompositeFieldContainer[Member]
     counters: _containers.ScalarMap[str, int]
-    def __init__(self, node_id: _Optional[int] = ..., node_name: _Optional[str] = ..., cluster_name: _Optional[str] = ..., cluster_id: _Optional[str] = ..., instance: _Optional[str] = ..., boot: _Optional[int] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[int] = ..., initialized: _Optional[bool] = ..., shutting_down: _Optional[bool] = ..., first_log_index: _Optional[int] = ..., last_log_index: _Optional[int] = ..., persisted_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., flushed_index: _Optional[int] = ..., revision: _Optional[int] = ..., pending_requests: _Optional[int] = ..., leader_last_heard_ms: _Optional[int] = ..., voters: _Optional[_Iterable[int]] = ..., outgoing: _Optional[_Iterable[int]] = ..., learners: _Optional[_Iterable[int]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    compacted_revision: int
+    size_bytes: int
+    no_space: bool
+    lease_count: int
+    watchers: int
+    def __init__(self, node_id: _Optional[int] = ..., node_name: _Optional[str] = ..., cluster_name: _Optional[str] = ..., cluster_id: _Optional[str] = ..., instance: _Optional[str] = ..., boot: _Optional[int] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[int] = ..., initialized: _Optional[bool] = ..., shutting_down: _Optional[bool] = ..., first_log_index: _Optional[int] = ..., last_log_index: _Optional[int] = ..., persisted_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., flushed_index: _Optional[int] = ..., revision: _Optional[int] = ..., pending_requests: _Optional[int] = ..., leader_last_heard_ms: _Optional[int] = ..., voters: _Optional[_Iterable[int]] = ..., outgoing: _Optional[_Iterable[int]] = ..., learners: _Optional[_Iterable[int]] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., counters: _Optional[_Mapping[str, int]] = ..., compacted_revision: _Optional[int] = ..., size_bytes: _Optional[int] = ..., no_space: _Optional[bool] = ..., lease_count: _Optional[int] = ..., watchers: _Optional[int] = ...) -> None: ...
 
 class HealthCheckRequest(_message.Message):
     __slots__ = ()

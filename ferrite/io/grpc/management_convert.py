@@ -4,40 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ferrite.core.kv import KeyValue, Session
 from ferrite.io.config.keys import PEERS_MAX
-from ferrite.io.grpc.pb import kv_pb2, management_pb2
-from ferrite.io.request_path import Answered, MemberAddress, MemberStatus, NodeStatus
-from ferrite.io.validation import Invalid, check_address, check_node_id, check_session
-
-ChangeRequest = kv_pb2.SetRequest | kv_pb2.DeleteRequest | kv_pb2.BatchSetRequest
-
-
-def session_of(request: ChangeRequest) -> Session | None:
-    """The exactly-once fields of a changing call, checked."""
-    return check_session(request.client_id, request.request_id, request.lowest_unacknowledged)
-
-
-def leader_message(answered: Answered) -> kv_pb2.Leader | None:
-    """Who led when the call was answered; None (the field stays unset) when nobody knows."""
-    if not answered.leader_id:
-        return None
-    return kv_pb2.Leader(
-        node_id=answered.leader_id,
-        http_addr=answered.leader_http_addr,
-        grpc_addr=answered.leader_grpc_addr,
-    )
-
-
-def key_entry(entry: KeyValue) -> kv_pb2.KeyEntry:
-    """One line of a listing."""
-    return kv_pb2.KeyEntry(
-        key=entry.key,
-        value=entry.value,
-        create_revision=entry.create_revision,
-        mod_revision=entry.mod_revision,
-        version=entry.version,
-    )
+from ferrite.io.grpc.pb import management_pb2
+from ferrite.io.request_path import MemberAddress, MemberStatus, NodeStatus
+from ferrite.io.validation import Invalid, check_address, check_node_id
 
 
 def members_of(members: Sequence[management_pb2.MemberAddress]) -> list[MemberAddress]:
@@ -101,6 +71,11 @@ def metrics_message(status: NodeStatus) -> management_pb2.GetMetricsResponse:
         learners=status.learners,
         members=[_member_message(member) for member in status.members],
         counters=status.counters,
+        compacted_revision=status.compacted_revision,
+        size_bytes=status.size_bytes,
+        no_space=status.no_space,
+        lease_count=status.lease_count,
+        watchers=status.watchers,
     )
 
 
