@@ -7,9 +7,9 @@ import pytest
 
 from ferrite.core import NO_CLUSTER, Replica, actions, events
 from ferrite.core.raft import Raft
-from ferrite.core.status_of import status_of
 from ferrite.core.replication import check_quorum_us
 from ferrite.core.roles import Leader
+from ferrite.core.status_of import status_of
 from tests.core.test_fuzz_step import STARTS, STEPS, run
 
 SEEDS = 8

@@ -120,7 +120,7 @@ _STORAGE = (
     # The default is etcd's: so much, history included, is sent to a new member as one snapshot in about a minute.
     int_key(
         "storage.quota_bytes", 2 * GIB, 0, 1024 * GIB, "bytes",
-        "Space for keys and their history, above which puts are refused until 90 % of it suffice. 0: none. The leader's counts.",
+        "Space for keys and their history, above which puts are refused until 90 % are enough. 0: none. The leader's counts.",
     ),
     Key(
         path="storage.auto_compaction_mode", kind=Kind.CHOICE, default="off", choices=get_args(AutoCompactionMode),
