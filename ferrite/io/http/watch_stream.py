@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
 from typing import Final
 
 from ferrite.core.kv import Delivery, WatchEnd, WatchEnded
@@ -23,6 +23,7 @@ from ferrite.io.http.watch_json import (
 from ferrite.io.request_path import RequestPath, Watch
 
 HEARTBEAT_S: Final = 10.0  # proxies close what is silent for 30 s or more
+_PIECE_BYTES: Final = 32 * 1024  # of small deliveries that came together: one write for all
 _HEADERS: Final = (("X-Accel-Buffering", "no"),)  # nginx would keep events back otherwise
 
 
@@ -61,6 +62,7 @@ class WatchSource:
         self._encoding: Encoding = encoding
         self._form = form
         self._heartbeat_s = heartbeat_s
+        self._taken: deque[Delivery | WatchEnded] = deque()
         self._waiting: asyncio.Timeout | None = None
         self._beat: asyncio.TimerHandle | None = None  # one a watch, not one a piece: there are many pieces
         self._silent_since_s = 0.0
@@ -77,17 +79,19 @@ class WatchSource:
             return created_piece(self._revision, self._form)
         if self._shutting_down:
             return self._last_piece()
+        if self._taken:
+            return self._piece()
         if self._beat is None:
             self._beat_after(self._heartbeat_s)
         try:
             async with asyncio.timeout(None) as self._waiting:
-                taken = await self._watch.take()
+                self._taken.extend(await self._watch.take())
         except TimeoutError:
             return self._silent_piece()
         finally:
             self._waiting = None
             self._silent_since_s = asyncio.get_running_loop().time()
-        return self._piece(taken)
+        return self._piece()
 
     def shut_down(self) -> None:
         """The node goes: the next piece is the last one."""
@@ -115,16 +119,20 @@ class WatchSource:
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
-    def _piece(self, taken: Sequence[Delivery | WatchEnded]) -> bytes:
+    def _piece(self) -> bytes:
+        """Some of what was taken. A delivery's bytes belong to all its watches; what is joined here is this one's own."""
         pieces: list[bytes] = []
-        for one in taken:
+        size = 0
+        while self._taken and size < _PIECE_BYTES:
+            one = self._taken.popleft()
             if isinstance(one, WatchEnded):
                 self._ended = True
                 pieces.append(canceled_piece(one, self._form))
-            else:
-                self._revision = one.revision
-                pieces.append(delivery_piece(one, self._encoding, self._form))
-        return b"".join(pieces)
+                break
+            self._revision = one.revision
+            pieces.append(delivery_piece(one, self._encoding, self._form))
+            size += len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _silent_piece(self) -> bytes:
         return self._last_piece() if self._shutting_down else heartbeat_piece(self._revision, self._form)

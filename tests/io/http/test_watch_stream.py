@@ -43,6 +43,27 @@ async def test_what_was_taken_together_is_one_piece_in_order() -> None:
     assert await source.next_piece() == b""
 
 
+async def test_what_was_taken_together_is_written_in_pieces_that_are_not_large() -> None:
+    watch = FakeWatch(spec=SPEC)
+    source = source_of(watch)
+    large = [delivery(revision, put_event(b"k", b"v" * 20_000, revision)) for revision in range(8, 14)]
+    watch.feed(*large)
+    await source.next_piece()
+    taken = [[one["revision"] for one in await lines(source)] for _ in range(3)]
+    assert taken == [[8, 9], [10, 11], [12, 13]]
+
+
+async def test_a_shut_down_does_not_claim_what_was_taken_but_not_written() -> None:
+    watch = FakeWatch(spec=SPEC)
+    source = source_of(watch)
+    watch.feed(*(delivery(revision, put_event(b"k", b"v" * 40_000, revision)) for revision in (8, 9)))
+    await source.next_piece()
+    assert [one["revision"] for one in await lines(source)] == [8]
+    source.shut_down()
+    (last,) = await lines(source)
+    assert (last["reason"], last["revision"]) == ("shutting_down", 8)
+
+
 async def test_silence_is_broken_by_heartbeats_and_nothing_is_lost_by_them() -> None:
     watch = FakeWatch(spec=SPEC)
     source = source_of(watch, heartbeat_s=0.001)
