@@ -150,7 +150,7 @@ class Watch(Protocol):
 
     @property
     def revision(self) -> int:
-        """The node's revision when the watch was made: what a start "from now on" begins after."""
+        """Everything up to it counts as delivered: one less than where the watch begins."""
         ...
 
     async def take(self) -> Sequence[Delivery | WatchEnded]:
