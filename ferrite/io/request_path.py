@@ -154,7 +154,7 @@ class Watch(Protocol):
         ...
 
     async def take(self) -> Sequence[Delivery | WatchEnded]:
-        """Wait until there is something and take all of it, in order. A `WatchEnded` is the last thing; never ask after it."""
+        """Wait until there is something and take all of it. A `WatchEnded` is the last thing. Empty: it was cancelled."""
         ...
 
     def request_progress(self) -> None:

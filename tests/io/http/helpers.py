@@ -69,6 +69,8 @@ LIMITS = LimitsConfig(
     list_keys_max=10_000,
     list_bytes_max=4 * MIB,
     concurrent_rpcs_max=1000,
+    watches_max=10_000,
+    watch_queue_bytes_max=4 * MIB,
 )
 SETTINGS = HttpSettings(host="127.0.0.1", port=0, limits=LIMITS)
 IDENTITY = Identity(
