@@ -254,7 +254,7 @@ def _changed(current: Membership, change: Change) -> Membership:
 
 
 def _append_membership(raft: Raft, office: Leader, membership: Membership) -> Index:
-    time_us = cluster_time_us(raft, office)
+    time_us = cluster_time_us(raft, office, raft.now_us)
     raft.append(
         [Entry(raft.term, encode_payload(EntryKind.MEMBERSHIP, time_us, encode_membership(membership)))]
     )

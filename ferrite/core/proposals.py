@@ -92,13 +92,13 @@ def _append_waiting(raft: Raft, office: Leader) -> None:
     commands.extend(office.held_forwards)
     raft.counters["forwards_appended"] += len(office.held_forwards)
     office.held_forwards.clear()
-    term, header = raft.term, encode_payload(EntryKind.COMMAND, cluster_time_us(raft, office))
+    term, header = raft.term, encode_payload(EntryKind.COMMAND, cluster_time_us(raft, office, raft.now_us))
     raft.append([Entry(term, header + command) for command in commands])
 
 
-def cluster_time_us(raft: Raft, office: Leader) -> int:
+def cluster_time_us(raft: Raft, office: Leader, now_us: int) -> int:
     """Return the time that new entries bear: never decreasing, advancing by this leader's monotonic clock only."""
-    return max(raft.last_time_us, office.time_base_us + raft.now_us - office.elected_us)
+    return max(raft.last_time_us, office.time_base_us + now_us - office.elected_us)
 
 
 def _forward(raft: Raft, taken: list[tuple[RequestId, PendingProposal]]) -> None:

@@ -26,7 +26,14 @@ from ferrite.core.election import (
     on_timeout_now,
 )
 from ferrite.core.headers import check_header, note_boot
-from ferrite.core.proposals import expire, on_forward, on_forward_refused, on_proposal, send_waiting
+from ferrite.core.proposals import (
+    cluster_time_us,
+    expire,
+    on_forward,
+    on_forward_refused,
+    on_proposal,
+    send_waiting,
+)
 from ferrite.core.raft import NEVER_US, Raft
 from ferrite.core.reads import advance_reads, on_read, on_read_index, on_read_index_response, read_deadline_us
 from ferrite.core.recovered import Recovered, ReplicaConfig
@@ -49,7 +56,8 @@ from ferrite.core.snapshots import (
     on_snapshot_saved,
     send_snapshots,
 )
-from ferrite.core.status import Glance, PeerNumbers, PeerStatus, ReplicaStatus
+from ferrite.core.status import Glance, PeerNumbers, ReplicaStatus
+from ferrite.core.status_of import status_of
 from ferrite.core.transfer import (
     advance_shutdown,
     advance_transfer,
@@ -162,8 +170,13 @@ class Replica:
     def status(self) -> ReplicaStatus:
         """Return the replica's numbers."""
         if self._status is None:
-            self._status = _status(self._raft)
+            self._status = status_of(self._raft)
         return self._status
+
+    def cluster_time_us(self, now_us: int) -> int | None:
+        """Return the time that an entry appended now would bear; None when this node does not lead."""
+        office = self._raft.office
+        return cluster_time_us(self._raft, office, now_us) if office else None
 
     def glance(self) -> Glance:
         """Return the few numbers that a look after every step needs: the same object while they are the same."""
@@ -448,52 +461,3 @@ def _settle(raft: Raft) -> None:
     raft.announce()
     if raft.shutdown_deadline_us is not None:
         advance_shutdown(raft)
-
-
-def _status(raft: Raft) -> ReplicaStatus:
-    office = raft.office
-    peers = {
-        peer: PeerStatus(
-            match_index=progress.match_index,
-            next_index=progress.next_index,
-            state=progress.state._value_,  # `value` without the detour over a property
-            inflight_messages=len(progress.inflight),
-            inflight_bytes=progress.inflight_bytes,
-            last_heard_us=progress.last_heard_us,
-        )
-        for peer, progress in (office.progress.items() if office else ())
-    }
-    log, pending, hard_state = raft.log, raft.pending, raft.hard_state
-    return ReplicaStatus(
-        node_id=raft.node_id,
-        cluster_id=hard_state.cluster_id,
-        role=raft.role.role,
-        term=raft.term,
-        voted_for=hard_state.voted_for,
-        leader=raft.leader,
-        commit_index=raft.commit_index,
-        applied_index=raft.applied_index,
-        persisted_index=raft.disk.persisted_index,
-        flushed_index=raft.flushed_index,
-        last_log_index=log.last_index,
-        last_log_term=log.last_term,
-        first_log_index=log.first_index,
-        membership=raft.membership,
-        membership_index=raft.membership_index,
-        membership_committed=raft.membership_index <= raft.commit_index,
-        peers=MappingProxyType(peers),
-        leader_last_heard_us=raft.now_us
-        if office
-        else -1
-        if raft.leader_heard_us is None
-        else raft.leader_heard_us,
-        pending_proposals=len(pending.proposals),
-        pending_reads=len(pending.reads),
-        pending_bytes=pending.bytes,
-        log_bytes=log.bytes,
-        lost_tail=raft.lost_tail is not None,
-        shutting_down=raft.shutting_down,
-        stopped=raft.stopped,
-        transfer_target=office.transfer.target if office and office.transfer else NodeId(0),
-        counters=MappingProxyType(dict(raft.counters)),
-    )

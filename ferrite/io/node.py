@@ -54,6 +54,8 @@ class Decider(Protocol):
 
     def status(self) -> ReplicaStatus: ...
 
+    def cluster_time_us(self, now_us: int) -> int | None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
@@ -285,6 +287,8 @@ class Node:
     def _apply(self, order: actions.Apply) -> None:
         try:
             applied_index, outcomes = self._to.state.apply(order.first_index, order.entries)
+        except InvariantViolated:
+            raise  # a watch or the machine in an impossible state: a bug, and not the disk
         except StoreStalled:
             self._queue.append(events.ApplyStalled(first_index=order.first_index))
         except Exception as error:  # noqa: BLE001 - RocksDB raises bare exceptions; each means that the store is in doubt

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import ferrite
 from ferrite.core import NO_CLUSTER, Identity, Member, NodeId, ReplicaStatus, Role
+from ferrite.core.kv import MachineFacts
 from ferrite.io.config import Config
 from ferrite.io.node import Node, now_us
 from ferrite.io.request_path import MemberStatus, NodeStatus
@@ -22,7 +23,8 @@ class Sources:
     `problems` make this node unhealthy; `warnings` are for the operator, the node itself is well.
     """
 
-    revision: Callable[[], int]
+    facts: Callable[[], MachineFacts]
+    watchers: Callable[[], int]
     counters: Callable[[], Mapping[str, int]]
     problems: Callable[[], Sequence[str]] = tuple
     warnings: Callable[[], Sequence[str]] = tuple
@@ -47,6 +49,7 @@ class NodeView:
         status = self._node.replica.status()
         at_us = now_us()
         leader = status.membership.members.get(status.leader)
+        facts = self._sources.facts()
         return NodeStatus(
             node_id=self._identity.node_id,
             node_name=self._config.node.name,
@@ -68,7 +71,7 @@ class NodeView:
             last_log_index=status.last_log_index,
             first_log_index=status.first_log_index,
             flushed_index=status.flushed_index,
-            revision=self._sources.revision(),
+            revision=facts.revision,
             pending_requests=status.pending_proposals + status.pending_reads,
             leader_last_heard_ms=_leader_silence_ms(status, at_us),
             voters=status.membership.voters,
@@ -78,9 +81,14 @@ class NodeView:
                 self._member(member, status, at_us) for _, member in sorted(status.membership.members.items())
             ),
             problems=(*self._problems(status), *self._sources.problems()),
-            warnings=(*self._warnings, *self._sources.warnings()),
+            warnings=(*self._warnings, *_space_warnings(facts), *self._sources.warnings()),
             counters={**status.counters, **self._sources.counters()},
             shutting_down=self.leaving or status.shutting_down or self._node.stopped,
+            compacted_revision=facts.compacted_revision,
+            size_bytes=facts.size_bytes,
+            no_space=facts.no_space,
+            lease_count=facts.lease_count,
+            watchers=self._sources.watchers(),
         )
 
     def _member(self, member: Member, status: ReplicaStatus, at_us: int) -> MemberStatus:
@@ -128,6 +136,17 @@ class NodeView:
         if lag > APPLY_LAG_PROBLEM:
             found.append(f"{lag} committed entries are not applied yet")
         return found
+
+
+def _space_warnings(facts: MachineFacts) -> tuple[str, ...]:
+    """Of a store that is full: reads and deletes go on, so the node itself is well."""
+    if not facts.no_space:
+        return ()
+    warning = (
+        f"the space quota is exceeded: keys and their history have {facts.size_bytes} bytes, and puts are refused. Delete keys "
+        "and compact, or raise storage.quota_bytes on every node"
+    )
+    return (warning,)
 
 
 def _leader_silence_ms(status: ReplicaStatus, at_us: int) -> int:

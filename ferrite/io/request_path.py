@@ -150,11 +150,11 @@ class Watch(Protocol):
 
     @property
     def revision(self) -> int:
-        """The node's revision when the watch was made: what a start "from now on" begins after."""
+        """Everything up to it counts as delivered: one less than where the watch begins."""
         ...
 
     async def take(self) -> Sequence[Delivery | WatchEnded]:
-        """Wait until there is something and take all of it, in order. A `WatchEnded` is the last thing; never ask after it."""
+        """Wait until there is something and take all of it. A `WatchEnded` is the last thing. Empty: it was cancelled."""
         ...
 
     def request_progress(self) -> None:

@@ -32,10 +32,12 @@ from ferrite.core.kv import (
     Query,
     QueryResult,
     Session,
+    WatchSpec,
     encode_command,
 )
 from ferrite.io.config import Config
 from ferrite.io.founding import Founding, Identify
+from ferrite.io.lease_requests import LeaseRequests, cares_for
 from ferrite.io.node import Node, Outcome, Served, now_us
 from ferrite.io.node_status import NodeView
 from ferrite.io.request_path import (
@@ -48,6 +50,7 @@ from ferrite.io.request_path import (
     RequestError,
     RequestRefused,
 )
+from ferrite.io.watches import NodeWatch, Watches
 
 OVERLOADED_RETRY_MS = 100
 """About the time in which a full queue empties at the speed that filled it."""
@@ -64,9 +67,16 @@ class NodeRequests:
     """What both faces call (`RequestPath`)."""
 
     def __init__(
-        self, node: Node, *, config: Config, identity: Identity, identify: Identify, view: NodeView
+        self,
+        node: Node,
+        *,
+        config: Config,
+        identity: Identity,
+        identify: Identify,
+        view: NodeView,
+        watches: Watches,
     ) -> None:
-        """`identify` asks an address who is there; `view` makes the status."""
+        """`identify` asks an address who is there; `view` makes the status; `watches` are the node's own."""
         self._node = node
         self._identity = identity
         self._origin = (identity.node_id, identity.boot)
@@ -75,6 +85,9 @@ class NodeRequests:
         self._timeout_ms = config.network.request_timeout
         self._election_ms = config.raft.election_timeout_min
         self._leader = _Leader()
+        self._watches = watches
+        self._leases = LeaseRequests(self._propose)
+        self._carried: set[asyncio.Future[Answered]] = set()
         node.listen(self._note_leader)
 
     # ------------------------------------------------------------------------------------------------ clients
@@ -83,6 +96,8 @@ class NodeRequests:
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
     ) -> Answered:
         """Carry a command through the log."""
+        if cares_for(operation, session):
+            return await self._leases.carry(operation, session, timeout_ms)
         return self._answer_of(await self._ask_write(operation, session, timeout_ms))
 
     async def read(
@@ -104,7 +119,12 @@ class NodeRequests:
         session: Session | None = None,
         timeout_ms: int | None = None,
     ) -> None:
-        """As `write`, without a task."""
+        """As `write`, without a task, but for what leases need done around the command."""
+        if cares_for(operation, session):
+            carried = asyncio.ensure_future(self._leases.carry(operation, session, timeout_ms))
+            self._carried.add(carried)
+            carried.add_done_callback(partial(self._settle_carried, done))
+            return
         self._ask_write(operation, session, timeout_ms).add_done_callback(partial(self._settle, done))
 
     def begin_read(
@@ -119,6 +139,10 @@ class NodeRequests:
         """As `read`, without a task."""
         asked = self._ask_read(query, consistency, max_staleness_ms, timeout_ms)
         asked.add_done_callback(partial(self._settle, done))
+
+    def watch(self, spec: WatchSpec) -> NodeWatch:
+        """Begin a watch on this node's state."""
+        return self._watches.watch(spec)
 
     def _ask_write(
         self, operation: Operation, session: Session | None, timeout_ms: int | None
@@ -149,6 +173,20 @@ class NodeRequests:
             done(error)
         else:
             done(answered)
+
+    def _settle_carried(self, done: Done, carried: asyncio.Future[Answered]) -> None:
+        self._carried.discard(carried)
+        try:
+            answered = carried.result()
+        except RequestError as error:
+            done(error)
+        else:
+            done(answered)
+
+    async def _propose(
+        self, operation: Operation, session: Session | None, timeout_ms: int | None
+    ) -> Answered:
+        return self._answer_of(await self._ask_write(operation, session, timeout_ms))
 
     def _answer_of(self, outcome: Outcome) -> Answered:
         if isinstance(outcome, Served):

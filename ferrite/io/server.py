@@ -25,6 +25,7 @@ from ferrite.io.config import Config
 from ferrite.io.exit_codes import ExitCode
 from ferrite.io.grpc.handlers import RaftHandlers
 from ferrite.io.grpc.server import GrpcServer
+from ferrite.io.housekeeping import Housekeeping, housekeeping_config
 from ferrite.io.http import HttpServer, Identity, http_settings
 from ferrite.io.identify import asker
 from ferrite.io.node import Node, now_us
@@ -36,6 +37,7 @@ from ferrite.io.requests import NodeRequests
 from ferrite.io.start_errors import StartFailed, start_failed
 from ferrite.io.storage import Storage, open_storage
 from ferrite.io.transport import Transport, transport_options
+from ferrite.io.watches import Watches, watch_limits
 
 SHUTDOWN_TIMEOUT_MS: Final = 10_000
 """From SIGTERM to the end at the latest; below the 30 s after which Kubernetes kills."""
@@ -71,6 +73,8 @@ class _Running:
     storage: Storage
     node: Node
     view: NodeView
+    watches: Watches
+    housekeeping: Housekeeping
     transport: Transport
     grpc: GrpcServer
     http: HttpServer
@@ -126,8 +130,16 @@ class _Server:
             options=transport_options(config.network),
         )
         storage.start(node.post_threadsafe)
+        watches = Watches(
+            storage.state,
+            loop=asyncio.get_running_loop(),
+            post=node.post_threadsafe,
+            limits=watch_limits(config),
+            progress_interval_ms=config.network.watch_progress_interval,
+        )
         sources = Sources(
-            revision=lambda: storage.state.revision,
+            facts=lambda: storage.state.facts,
+            watchers=lambda: watches.count,
             counters=lambda: {**transport.counters(), **storage.counters()},
             problems=storage.problems,
             warnings=lambda: _refusing_peers(transport),
@@ -138,11 +150,19 @@ class _Server:
             return self._identity(storage, replica)
 
         ask = asker(config.network)
-        path = NodeRequests(node, config=config, identity=identity, identify=ask, view=view)
+        path = NodeRequests(node, config=config, identity=identity, identify=ask, view=view, watches=watches)
         return _Running(
             storage=storage,
             node=node,
             view=view,
+            watches=watches,
+            housekeeping=Housekeeping(
+                node,
+                identity=identity,
+                facts=lambda: storage.state.facts,
+                config=housekeeping_config(config),
+                timeout_ms=config.network.request_timeout,
+            ),
             transport=transport,
             grpc=GrpcServer(path, config, RaftHandlers(transport, who)),
             http=HttpServer(path, http_settings(config), lambda: _http_identity(who())),
@@ -158,6 +178,7 @@ class _Server:
                 log=storage.log, state=storage.state, snapshots=storage.snapshots, transport=running.transport
             )
         )
+        running.housekeeping.start()
         self._handle_signals(running)
         gc.collect()
         gc.freeze()  # what lives as long as the process is not looked at again by each collection
@@ -201,7 +222,7 @@ class _Server:
             # Everything acknowledged is on disk: a hurried operator loses nothing but the hand-over.
             os._exit(128 + number)
         _log.info("asked to stop", signal=number.name)
-        running.view.leaving = True
+        self._leave(running)
         loop = asyncio.get_running_loop()
         self._not_serving = loop.create_task(
             running.grpc.set_serving(serving=False), name="health says not serving"
@@ -214,8 +235,14 @@ class _Server:
     async def _until_the_end(self, running: _Running) -> tuple[int, str]:
         assert self._ended is not None, "made by run"
         code, detail = await self._ended
-        running.view.leaving = True
+        self._leave(running)
         return code, detail
+
+    def _leave(self, running: _Running) -> None:
+        """Nothing new begins here; clients that watch look for another node."""
+        running.view.leaving = True
+        running.housekeeping.close()
+        running.watches.end("this node shuts down; go on at another one")
 
     async def _close(self, running: _Running, drain_ms: int) -> None:
         """Everything in order. A thread that hangs in a dead disk is left behind, and the process ends without it."""
@@ -224,7 +251,9 @@ class _Server:
                 await running.transport.close()
                 await asyncio.gather(running.http.stop(drain_ms), running.grpc.stop(drain_ms))
                 await running.node.close()
-                await asyncio.get_running_loop().run_in_executor(None, running.storage.close)
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(None, running.watches.close)
+                await loop.run_in_executor(None, running.storage.close)
         except TimeoutError:
             code = (
                 self._ended.result()[0] if self._ended is not None and self._ended.done() else ExitCode.CRASH

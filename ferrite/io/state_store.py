@@ -21,7 +21,13 @@ import msgpack
 
 from ferrite.core import Entry, Identity, Index, RecoveredState, RequestId
 from ferrite.core.kv import (
+    AppliedBatch,
+    Change,
     CommandResult,
+    HistoryPiece,
+    HistoryRead,
+    KeyValue,
+    MachineFacts,
     Query,
     QueryResult,
     ReadLimits,
@@ -32,6 +38,7 @@ from ferrite.core.kv import (
     install_batches,
     load_state,
     local_key,
+    read_history,
 )
 from ferrite.io.durable import fsync_directory, make_directory, replace_file
 from ferrite.io.rocks import (
@@ -72,6 +79,10 @@ class PinnedState:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_: object) -> None:
     pass
 
 
@@ -143,6 +154,8 @@ class StateStore:
         "_identity",
         "_lock",
         "_machine",
+        "_on_applied",
+        "_on_installed",
         "_options",
         "_read_limits",
     )
@@ -166,6 +179,8 @@ class StateStore:
         self._options = options or RocksOptions()
         self._read_limits = read_limits
         self._lock = threading.Lock()  # held for reads and applies, and for the moment of a switch
+        self._on_applied: Callable[[AppliedBatch], None] = _nothing_of
+        self._on_installed: Callable[[MachineFacts], None] = _nothing_of
         number = self._current()
         self._remove_leftovers(number)
         self._database = self._open_database(number, create=number == 1)
@@ -274,6 +289,17 @@ class StateStore:
         """Live sessions."""
         return self._machine.session_count
 
+    @property
+    def facts(self) -> MachineFacts:
+        """What housekeeping, watches and metrics want to know."""
+        return MachineFacts.of(self._machine)
+
+    def listen(
+        self, on_applied: Callable[[AppliedBatch], None], on_installed: Callable[[MachineFacts], None]
+    ) -> None:
+        """Tell of every apply, on its thread, once it was written; and of every install, on the installing thread."""
+        self._on_applied, self._on_installed = on_applied, on_installed
+
     def apply(
         self, first_index: Index, entries: Sequence[Entry]
     ) -> tuple[Index, tuple[tuple[RequestId, CommandResult], ...]]:
@@ -288,6 +314,7 @@ class StateStore:
                 raise StoreCorrupt(str(error)) from error
             self._database.rocks.write(applied.batch)
             self._machine.advance(applied)
+        self._on_applied(applied)
         return applied.applied_index, applied.outcomes
 
     def read(self, query: Query) -> QueryResult:
@@ -297,6 +324,29 @@ class StateStore:
                 return self._machine.read(query)
             except StateCorrupt as error:
                 raise StoreCorrupt(str(error)) from error
+
+    def previous(self, change: Change) -> KeyValue | None:
+        """Return what the key was before a change, None when that is compacted. Raises StoreError."""
+        with self._lock:
+            try:
+                return self._machine.previous(change)
+            except StateCorrupt as error:
+                raise StoreCorrupt(str(error)) from error
+
+    def history(self, read: HistoryRead, *, bytes_max: int) -> HistoryPiece | None:
+        """Read a piece of history while applies go on: for a worker thread. Raises StoreError."""
+        database, _ = self._hold()
+        try:
+            view = database.rocks.pin()
+            try:
+                machine = StateMachine(view, self._identity, group_id=self._group_id)
+                return read_history(machine, read, bytes_max=bytes_max)
+            except StateCorrupt as error:
+                raise StoreCorrupt(str(error)) from error
+            finally:
+                view.close()
+        finally:
+            database.release()
 
     def state_hash(self) -> bytes:
         """Return the SHA-256 of everything replicated; reads all of it."""
@@ -365,6 +415,7 @@ class StateStore:
         with self._lock:
             old, self._database = self._database, built.database
             self._machine = machine
+        self._on_installed(MachineFacts.of(machine))
         old.retire()
         return self.recovered
 

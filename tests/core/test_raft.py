@@ -7,9 +7,9 @@ import pytest
 
 from ferrite.core import NO_CLUSTER, Replica, actions, events
 from ferrite.core.raft import Raft
-from ferrite.core.replica import _status
 from ferrite.core.replication import check_quorum_us
 from ferrite.core.roles import Leader
+from ferrite.core.status_of import status_of
 from tests.core.test_fuzz_step import STARTS, STEPS, run
 
 SEEDS = 8
@@ -34,7 +34,7 @@ class Checked(Replica):
         before = self.status()
         ordered = super().step(given, now_us)
         check_derived(self._raft)
-        assert self.status() == _status(self._raft), "the status is of this step"
+        assert self.status() == status_of(self._raft), "the status is of this step"
         assert before is not self.status()
         Checked.checks += 1
         Checked.leading += self._raft.office is not None

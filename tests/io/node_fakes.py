@@ -23,9 +23,22 @@ from ferrite.core import (
     events,
     messages,
 )
-from ferrite.core.kv import GetResult, Query, QueryResult, SnapshotInvalid
+from ferrite.core.kv import (
+    AppliedBatch,
+    Change,
+    GetResult,
+    HistoryPiece,
+    HistoryRead,
+    KeyValue,
+    MachineFacts,
+    Query,
+    QueryResult,
+    SnapshotInvalid,
+    WatchLimits,
+)
 from ferrite.io.node import Node, now_us
 from ferrite.io.organs import Organs
+from ferrite.io.watches import WatchedState, Watches
 
 FAR_US = 3_600_000_000
 INSTANCE = bytes(range(16))
@@ -80,6 +93,7 @@ class FakeReplica:
     deadline_us: int = field(default_factory=lambda: now_us() + FAR_US)
     steps: list[list[events.Event]] = field(default_factory=list)
     now: ReplicaStatus = field(default_factory=status)
+    leads_at_us: int | None = None
 
     def step(self, facts: list[events.Event], at_us: int) -> list[actions.Action]:
         self.steps.append(list(facts))
@@ -87,6 +101,9 @@ class FakeReplica:
 
     def status(self) -> ReplicaStatus:
         return self.now
+
+    def cluster_time_us(self, at_us: int) -> int | None:
+        return self.leads_at_us
 
     @property
     def seen(self) -> list[events.Event]:
@@ -134,6 +151,47 @@ class FakeState:
         if self.error is not None:
             raise self.error
         return Index(12)
+
+
+def facts(**changes: int | bool) -> MachineFacts:
+    fields = {
+        "time_us": 0, "revision": 77, "compacted_revision": 0, "compaction_pending": False, "lease_count": 0,
+        "next_deadline_us": 0, "size_bytes": 0, "no_space": False,
+    }  # fmt: skip
+    return MachineFacts(**(fields | changes))  # type: ignore[arg-type]  # a table of fields
+
+
+@dataclass
+class FakeWatchedState:
+    """Gives what a test puts in; keeps who listens."""
+
+    facts: MachineFacts = field(default_factory=facts)
+    pieces: list[HistoryPiece | None] = field(default_factory=list)
+    error: Exception | None = None
+    read: list[HistoryRead] = field(default_factory=list)
+    on_applied: Callable[[AppliedBatch], None] = lambda _: None
+    on_installed: Callable[[MachineFacts], None] = lambda _: None
+
+    def listen(
+        self, on_applied: Callable[[AppliedBatch], None], on_installed: Callable[[MachineFacts], None]
+    ) -> None:
+        self.on_applied, self.on_installed = on_applied, on_installed
+
+    def previous(self, change: Change) -> KeyValue | None:
+        return None
+
+    def history(self, read: HistoryRead, *, bytes_max: int) -> HistoryPiece | None:
+        self.read.append(read)
+        if self.error is not None:
+            raise self.error
+        return self.pieces.pop(0)
+
+
+def watches(state: WatchedState, node: Node, *, progress_interval_ms: int = 3_600_000) -> Watches:
+    return Watches(
+        state, loop=asyncio.get_running_loop(), post=node.post_threadsafe, limits=WatchLimits(),
+        progress_interval_ms=progress_interval_ms,
+    )  # fmt: skip
 
 
 @dataclass

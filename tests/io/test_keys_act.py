@@ -10,16 +10,30 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 
 from ferrite.core import HardState, Index, Term, actions
-from ferrite.core.kv import ListKeys, ListKeysResult
+from ferrite.core.kv import (
+    Compact,
+    Delivery,
+    Housekeeper,
+    HousekeepingCommand,
+    ListKeys,
+    ListKeysResult,
+    SetNoSpace,
+    WatchEnd,
+    WatchEnded,
+    WatchLimits,
+    WatchSpec,
+)
 from ferrite.io.config import Config, NetworkConfig
 from ferrite.io.founding import Founding
 from ferrite.io.grpc.handlers import RaftHandlers
 from ferrite.io.grpc.server import GrpcServer, server_options
+from ferrite.io.housekeeping import housekeeping_config
 from ferrite.io.http import HttpServer, http_settings
 from ferrite.io.http.checks import health_answer
 from ferrite.io.http.cluster_json import metrics_answer
@@ -27,17 +41,19 @@ from ferrite.io.http.metrics import node_registry
 from ferrite.io.identify import asker
 from ferrite.io.node import now_us
 from ferrite.io.replica_config import replica_config
+from ferrite.io.request_path import RequestRefused
 from ferrite.io.requests import NodeRequests
 from ferrite.io.server import _Server
 from ferrite.io.storage import Storage, open_storage
 from ferrite.io.transport import transport_options
-from tests.core.kv.helpers import put
+from ferrite.io.watches import Watches, watch_limits
+from tests.core.kv.helpers import Machine, put
 from tests.io.config.helpers import problems
 from tests.io.grpc.fakes import IDENTITY, NoFrames
 from tests.io.grpc.fakes import FakeRequestPath as GrpcRequestPath
 from tests.io.http.helpers import IDENTITY as HTTP_IDENTITY
 from tests.io.http.helpers import FakeRequestPath, serving
-from tests.io.node_fakes import announce, identity
+from tests.io.node_fakes import FakeWatchedState, announce, facts, identity
 from tests.io.test_requests import Desk, config_of, presence, reply, without_cluster
 from tests.io.test_storage import CLUSTER, NOOP
 
@@ -76,6 +92,12 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         limits__connections_max="2222",
         limits__header_timeout="3333",
         limits__idle_timeout="5555",
+        limits__watches_max="7",
+        limits__watch_queue_bytes_max="77777",
+        network__watch_progress_interval="3456",
+        storage__quota_bytes="12345",
+        storage__auto_compaction_mode="age",
+        storage__auto_compaction_retention="60000",
     )
     default = config_of(tmp_path)
     loop = asyncio.get_running_loop()
@@ -99,12 +121,92 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         raft = made.node.replica._raft  # type: ignore[attr-defined]  # the real replica has it
         assert raft.config == replica_config(config, seed=raft.config.seed)
         assert storage.log._sync_writes is False
+        assert path._watches is made.watches
+        assert made.watches.hub._limits == WatchLimits(watches_max=7, queue_bytes_max=77777)
+        assert made.watches._progress_interval_s == 3.456
+        assert made.housekeeping._keeper._config == housekeeping_config(config)
+        assert made.housekeeping._keeper._config != housekeeping_config(default)
         who = server._identity(storage, made.node.replica)  # type: ignore[arg-type]  # a replica it is
         assert (who.http_addr, who.grpc_addr) == ("127.0.0.2:7001", "127.0.0.2:7002")
     finally:
         await made.transport.close()
         await made.node.close()
+        made.watches.close()
         await loop.run_in_executor(None, storage.close)
+
+
+# ------------------------------------------------------------------------------------------------ watches, housekeeping
+
+
+def put_of(machine: Machine, watches: Watches, key: bytes, size: int = 1) -> None:
+    """Apply a put and tell the watches of it."""
+    watches._on_applied(machine.apply(put(key, bytes(size))))
+
+
+def watches_of(config: Config) -> Watches:
+    loop, state = asyncio.get_running_loop(), FakeWatchedState(facts=facts(revision=1))
+    return Watches(
+        state,
+        loop=loop,
+        post=lambda _: None,
+        limits=watch_limits(config),
+        progress_interval_ms=config.network.watch_progress_interval,
+    )
+
+
+async def test_watches_are_bounded_in_number_and_in_what_is_kept_for_them(tmp_path: Path) -> None:
+    config = config_of(tmp_path, limits__watches_max="2", limits__watch_queue_bytes_max=str(64 * KIB))
+    watches, machine = watches_of(config), Machine()
+    watch, _ = watches.watch(WatchSpec(key=b"k")), watches.watch(WatchSpec(key=b"k"))
+    with pytest.raises(RequestRefused, match=r"2 watches.*limits\.watches_max"):
+        watches.watch(WatchSpec(key=b"k"))
+    for _ in range(2):
+        put_of(machine, watches, b"k", 40 * KIB)
+    (ended,) = await watch.take()
+    assert isinstance(ended, WatchEnded)
+    assert (ended.reason, ended.revision) == (WatchEnd.SLOW, 1)
+    roomy = watches_of(config_of(tmp_path, limits__watch_queue_bytes_max=str(128 * KIB)))
+    watch, machine = roomy.watch(WatchSpec(key=b"k")), Machine()
+    for _ in range(2):
+        put_of(machine, roomy, b"k", 40 * KIB)
+    assert [item.revision for item in await watch.take()] == [2, 3]
+
+
+async def test_a_quiet_watch_is_told_at_the_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """network.watch_progress_interval."""
+    watches = watches_of(config_of(tmp_path, network__watch_progress_interval="100"))
+    watch = watches.watch(WatchSpec(key=b"k", progress=True))
+    async with asyncio.timeout(10):
+        (told,) = await watch.take()
+    assert isinstance(told, Delivery)
+    assert (told.revision, told.events) == (1, ())
+    delays: list[float] = []
+    slow = watches_of(config_of(tmp_path, network__watch_progress_interval="7000"))
+    monkeypatch.setattr(slow, "_loop", SimpleNamespace(call_later=lambda delay, _: delays.append(delay)))
+    slow.watch(WatchSpec(key=b"k", progress=True))
+    assert delays == [7.0]
+    watch.cancel()
+
+
+def test_housekeeping_follows_the_configured_policy(tmp_path: Path) -> None:
+    """storage.quota_bytes, storage.auto_compaction_mode and storage.auto_compaction_retention."""
+
+    def proposed(settings: dict[str, str], **changes: int | bool) -> HousekeepingCommand | None:
+        keeper = Housekeeper(housekeeping_config(config_of(tmp_path, **settings)))
+        keeper.consider(None, facts(time_us=0, revision=10))
+        return keeper.consider(120_000_000, facts(time_us=60_000_000, revision=500, **changes))[0]
+
+    assert proposed({"storage__quota_bytes": "1000"}, size_bytes=1001) == SetNoSpace(on=True)
+    assert proposed({"storage__quota_bytes": "0"}, size_bytes=10**15) is None
+    assert proposed({}, size_bytes=(2 << 30) + 1) == SetNoSpace(on=True), "2 GiB unless told"
+    by_revisions = {"storage__auto_compaction_mode": "revisions", "storage__auto_compaction_retention": "100"}
+    assert proposed(by_revisions) == Compact(revision=400)
+    by_age = {"storage__auto_compaction_mode": "age", "storage__auto_compaction_retention": "90000"}
+    assert proposed(by_age) == Compact(revision=10), "what is 90 s old"
+    assert proposed({}) is None
+    (problem,) = problems(tmp_path, options={"storage.auto_compaction_mode": "age"})
+    assert problem.key == "storage.auto_compaction_mode"
+    assert "storage.auto_compaction_retention above 0" in problem.expected
 
 
 # ------------------------------------------------------------------------------------------------ node

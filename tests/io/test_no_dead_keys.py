@@ -33,6 +33,7 @@ _REQUESTS: Final = "tests/io/test_requests.py::test_"
 _LINK: Final = "tests/io/transport/test_link.py::test_"
 _GRPC: Final = "tests/io/grpc/test_server.py::test_"
 _HTTP: Final = "tests/io/http/test_server.py::test_"
+_HOUSEKEEPING: Final = "tests/core/kv/test_housekeeping.py::test_"
 _CONNECTION: Final = "tests/io/http/test_connection.py::test_"
 
 PROOFS: Final[dict[str, tuple[str, ...]]] = {
@@ -81,6 +82,7 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
         _LINK + "a_message_that_fits_no_frame_is_dropped_and_reported",
         WIRING,
     ),
+    "network.watch_progress_interval": (_ACTS + "a_quiet_watch_is_told_at_the_interval", WIRING),
     "storage.enable_compression": (_ACTS + "rocksdb_is_opened_as_configured",),
     "storage.compaction_strategy": (_ACTS + "rocksdb_is_opened_as_configured",),
     "storage.max_log_size": (
@@ -103,6 +105,23 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "storage.block_cache_size": (_ACTS + "rocksdb_has_the_memory_that_was_granted",),
     "storage.write_buffer_size": (_ACTS + "rocksdb_has_the_memory_that_was_granted",),
+    "storage.quota_bytes": (
+        _ACTS + "housekeeping_follows_the_configured_policy",
+        WIRING,
+        _HOUSEKEEPING + "the_quota_has_a_distance_between_full_and_free",
+    ),
+    "storage.auto_compaction_mode": (
+        _ACTS + "housekeeping_follows_the_configured_policy",
+        WIRING,
+        _HOUSEKEEPING + "a_number_of_revisions_is_kept_and_a_tenth_more",
+        _HOUSEKEEPING + "history_is_kept_for_its_age_and_hardly_longer",
+    ),
+    "storage.auto_compaction_retention": (
+        _ACTS + "housekeeping_follows_the_configured_policy",
+        WIRING,
+        _HOUSEKEEPING + "a_number_of_revisions_is_kept_and_a_tenth_more",
+        _HOUSEKEEPING + "history_is_kept_for_its_age_and_hardly_longer",
+    ),
     "raft.heartbeat_interval": (REPLICA, _ELECTIONS + "a_leader_repeats_its_heartbeat_at_the_interval"),
     "raft.election_timeout_min": (
         REPLICA,
@@ -206,6 +225,11 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
     "limits.list_bytes_max": (_ACTS + "a_page_of_a_listing_is_bounded",),
     "limits.concurrent_rpcs_max": (
         _GRPC + "calls_over_the_limit_are_refused_before_they_begin",
+        WIRING,
+    ),
+    "limits.watches_max": (_ACTS + "watches_are_bounded_in_number_and_in_what_is_kept_for_them", WIRING),
+    "limits.watch_queue_bytes_max": (
+        _ACTS + "watches_are_bounded_in_number_and_in_what_is_kept_for_them",
         WIRING,
     ),
 }

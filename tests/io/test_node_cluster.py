@@ -1,7 +1,7 @@
 """Three real replicas in real nodes on one loop, with memory for disks and calls for a network: the host loop as a whole."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,16 +21,23 @@ from ferrite.core import (
     messages,
 )
 from ferrite.core.kv import (
+    AppliedBatch,
+    Change,
     Delete,
     DeleteResult,
     Get,
     GetResult,
+    HistoryPiece,
+    HistoryRead,
+    KeyValue,
+    MachineFacts,
     MemoryStore,
     Put,
     PutResult,
     Query,
     QueryResult,
     StateMachine,
+    read_history,
 )
 from ferrite.io.config import Config
 from ferrite.io.node import Node, now_us
@@ -39,7 +46,7 @@ from ferrite.io.node_status import NodeView, Sources
 from ferrite.io.organs import Organs
 from ferrite.io.request_path import MemberAddress, OutcomeUnknown, RequestRefused
 from ferrite.io.requests import NodeRequests
-from tests.io.node_fakes import FakeSnapshots
+from tests.io.node_fakes import FakeSnapshots, watches
 from tests.io.test_requests import config_of, presence
 
 QUICK = ReplicaConfig(
@@ -74,6 +81,22 @@ class MemoryState:
     def __init__(self, identity: Identity) -> None:
         self._store = MemoryStore()
         self.machine = StateMachine(self._store, identity)
+        self._on_applied: Callable[[AppliedBatch], None] = lambda _: None
+
+    @property
+    def facts(self) -> MachineFacts:
+        return MachineFacts.of(self.machine)
+
+    def listen(
+        self, on_applied: Callable[[AppliedBatch], None], on_installed: Callable[[MachineFacts], None]
+    ) -> None:
+        self._on_applied = on_applied
+
+    def previous(self, change: Change) -> KeyValue | None:
+        return self.machine.previous(change)
+
+    def history(self, read: HistoryRead, *, bytes_max: int) -> HistoryPiece | None:
+        return read_history(self.machine, read, bytes_max=bytes_max)
 
     def apply(
         self, first_index: Index, entries: Sequence[Entry]
@@ -81,6 +104,7 @@ class MemoryState:
         applied = self.machine.apply(first_index, entries)
         self._store.write(applied.batch)
         self.machine.advance(applied)
+        self._on_applied(applied)
         return applied.applied_index, applied.outcomes
 
     def read(self, query: Query) -> QueryResult:
@@ -128,9 +152,12 @@ class Cluster:
         async def identify(address: str) -> NodeIdentity:
             return presence(int(address[-1]))
 
-        sources = Sources(revision=lambda: state.machine.revision, counters=dict)
+        watching = watches(state, node)
+        sources = Sources(facts=lambda: state.facts, watchers=lambda: watching.count, counters=dict)
         view = NodeView(node, config=config, identity=identity, sources=sources)
-        path = NodeRequests(node, config=config, identity=identity, identify=identify, view=view)
+        path = NodeRequests(
+            node, config=config, identity=identity, identify=identify, view=view, watches=watching
+        )
         self.nodes[node_id], self.replicas[node_id], self.paths[node_id] = node, replica, path
         organs = Organs(
             log=InstantLog(node), state=state, snapshots=FakeSnapshots(), transport=Wire(self, node_id)

@@ -21,9 +21,14 @@ from ferrite.core.kv import (
     CommandFailed,
     Get,
     GetResult,
+    LeaseGrant,
+    LeaseGrantResult,
+    LeaseKeepAlive,
     Put,
     PutResult,
     Session,
+    WatchSpec,
+    decode_command,
     encode_command,
 )
 from ferrite.io.config import Config, Override, load_config
@@ -33,7 +38,17 @@ from ferrite.io.node_identity import NodeIdentity
 from ferrite.io.node_status import NodeView, Sources
 from ferrite.io.request_path import CommandRejected, MemberAddress, OutcomeUnknown, RequestRefused
 from ferrite.io.requests import NodeRequests
-from tests.io.node_fakes import INSTANCE, Rig, announce, identity, membership, status
+from tests.io.node_fakes import (
+    INSTANCE,
+    FakeWatchedState,
+    Rig,
+    announce,
+    facts,
+    identity,
+    membership,
+    status,
+    watches,
+)
 
 PUT = Put(key=b"k", value=b"v")
 
@@ -66,15 +81,23 @@ class Desk(Rig):
                 raise IdentifyFailed(address, ["connection refused"])
             return there[address]
 
+        self.watched = FakeWatchedState()
+        self.watches = watches(self.watched, self.node)
         sources = Sources(
-            revision=lambda: 77,
+            facts=lambda: self.watched.facts,
+            watchers=lambda: self.watches.count,
             counters=lambda: {"frames": 5},
             problems=lambda: ["disk: slow"],
             warnings=lambda: ["node 2 refuses this node"],
         )
         self.view = NodeView(self.node, config=config, identity=identity(), sources=sources)
         self.path = NodeRequests(
-            self.node, config=config, identity=identity(), identify=identify, view=self.view
+            self.node,
+            config=config,
+            identity=identity(),
+            identify=identify,
+            view=self.view,
+            watches=self.watches,
         )
 
     def answers(self, outcome: actions.Reply | actions.Refuse | actions.Abandon) -> None:
@@ -410,3 +433,43 @@ async def test_readiness_ends_at_once_when_the_node_is_leaving(desk: Desk) -> No
     assert not desk.path.status().shutting_down
     desk.view.leaving = True
     assert desk.path.status().shutting_down
+
+
+# ------------------------------------------------------------------------------------------------ watches, leases, the status
+
+
+async def test_a_watch_begins_at_the_nodes_state_and_shows_in_the_status(desk: Desk) -> None:
+    watch = desk.path.watch(WatchSpec(key=b"k"))
+    assert watch.revision == 77
+    assert desk.path.status().watchers == 1
+    watch.cancel()
+    assert desk.path.status().watchers == 0
+
+
+async def test_the_status_has_history_space_and_leases(desk: Desk) -> None:
+    desk.watched.facts = facts(compacted_revision=5, size_bytes=6, no_space=True, lease_count=7)
+    shown = desk.path.status()
+    assert (shown.revision, shown.compacted_revision, shown.size_bytes) == (77, 5, 6)
+    assert (shown.no_space, shown.lease_count) == (True, 7)
+    assert any("quota" in warning for warning in shown.warnings)
+    assert not any("quota" in problem for problem in shown.problems), "the node itself is well"
+
+
+async def test_a_lease_gets_an_id_on_both_ways_in(desk: Desk) -> None:
+    desk.answers(reply(LeaseGrantResult(revision=9, lease_id=4, ttl_s=5)))
+    await desk.path.write(LeaseGrant(lease_id=0, ttl_s=5))
+    answers: list[object] = []
+    desk.path.begin_write(LeaseGrant(lease_id=0, ttl_s=5), answers.append)
+    await desk.until(lambda: answers)
+    ids = []
+    for fact in desk.replica.seen:
+        if isinstance(fact, events.ProposalReceived):
+            operation = decode_command(fact.command).operation
+            assert isinstance(operation, LeaseGrant)
+            ids.append(operation.lease_id)
+    assert len(set(ids)) == 2
+    assert min(ids) > 0
+    desk.answers(refuse(RefusalCode.OVERLOADED))
+    desk.path.begin_write(LeaseKeepAlive(lease_ids=(1,)), answers.append)
+    await desk.until(lambda: len(answers) == 2)
+    assert isinstance(answers[1], RequestRefused)

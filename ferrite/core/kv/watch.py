@@ -131,6 +131,11 @@ class WatchHub:
         return self._revision
 
     @property
+    def has_live(self) -> bool:
+        """Is there anybody who wants the changes of the next apply? Without, they need not be decoded."""
+        return bool(self._groups)
+
+    @property
     def count(self) -> int:
         """Watches, those included whose end was not taken yet."""
         return len(self._watchers)
@@ -205,13 +210,15 @@ class WatchHub:
     def on_applied(
         self, batch: Sequence[RevisionChanges], *, revision: int, compacted_revision: int, previous: Previous
     ) -> None:
-        """Take the changes of an apply, and the revisions of the state after it."""
-        for group in batch:
-            must(group.revision == self._revision + 1, "revisions are applied in order and without gaps")
-            self._revision = group.revision
-            if self._groups:
+        """Take the changes of an apply (they may be left out unless `has_live`), and the revisions of the state after it."""
+        if self._groups:
+            for group in batch:
+                must(group.revision == self._revision + 1, "revisions are applied in order and without gaps")
+                self._revision = group.revision
                 self._feed(group, previous)
-        must(self._revision == revision, "the changes of an apply end at its revision")
+            must(self._revision == revision, "the changes of an apply end at its revision")
+        must(self._revision <= revision, "revisions never decrease")
+        self._revision = revision
         self._note_compaction(compacted_revision)
 
     def on_installed(self, *, revision: int, compacted_revision: int) -> None:

@@ -25,9 +25,9 @@ _HELP = """Call every gRPC method of a running Ferrite node once, and print PASS
   ferrite-grpc-client-test --allow-changes          also change the cluster (see below)
 
 Keys are written below the prefix ferrite-grpc-client-test/, with a random part, and deleted at the end. Nothing else is
-changed: Initialize, AddLearner, ChangeMembership and TransferLeader are called in a form that every node refuses, and the
-refusal is what passes. With --allow-changes a node without a cluster is initialized, the membership is changed to the same
-voters, and leadership moves to another node.
+changed: Compact, Initialize, AddLearner, ChangeMembership, RemoveMember and TransferLeader are called in a form that every
+node refuses, and the refusal is what passes. With --allow-changes a node without a cluster is initialized, the membership is
+changed to the same voters, and leadership moves to another node.
 
 \b
 Exit codes: 0 all passed, 1 something failed, 2 no gRPC server at the address or wrong usage.

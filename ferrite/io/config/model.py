@@ -14,6 +14,7 @@ from ferrite.io.config.address import Address
 from ferrite.io.config.problem import Source
 
 CompactionStrategy: TypeAlias = Literal["level", "universal"]
+AutoCompactionMode: TypeAlias = Literal["off", "revisions", "age"]
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error"]
 LogFormat: TypeAlias = Literal["json", "pretty", "compact"]
 
@@ -43,6 +44,7 @@ class NetworkConfig:
     retry_delay: int
     enable_compression: bool
     max_message_size: int
+    watch_progress_interval: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,9 @@ class StorageConfig:
     sync_writes: bool
     block_cache_size: int  # MB
     write_buffer_size: int  # MB
+    quota_bytes: int  # 0: none
+    auto_compaction_mode: AutoCompactionMode
+    auto_compaction_retention: int  # revisions or ms; > 0 unless the mode is off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +146,8 @@ class LimitsConfig:
     list_keys_max: int
     list_bytes_max: int
     concurrent_rpcs_max: int
+    watches_max: int
+    watch_queue_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,11 @@ class Resolved:
         assert isinstance(value, bool)
         return value
 
+    def text(self, path: str) -> str:
+        value = self.value(path)
+        assert isinstance(value, str), path
+        return value
+
     def address(self, path: str) -> Address | None:
         value = self._values[path]
         assert value is None or isinstance(value, Address)

@@ -12,6 +12,7 @@ def check_rules(resolved: Resolved) -> None:
     """Report everything that does not fit together."""
     _check_elections(resolved)
     _check_log_cut(resolved)
+    _check_auto_compaction(resolved)
     _check_sizes(resolved)
     _check_listeners(resolved)
     _check_advertised(resolved)
@@ -59,6 +60,18 @@ def _check_log_cut(resolved: Resolved) -> None:
             _blame(resolved, kept, threshold),
             expected=f"{kept} < {threshold}, with {resolved.describe(kept)} and {resolved.describe(threshold)}",
             advice="keep fewer entries or cut later: else each cut would find nothing to remove",
+        )
+
+
+def _check_auto_compaction(resolved: Resolved) -> None:
+    """A retention of nothing would be read as "keep nothing" by one and as "no compaction" by the other."""
+    mode, kept = "storage.auto_compaction_mode", "storage.auto_compaction_retention"
+    if resolved.has(mode, kept) and (resolved.text(mode) == "off") != (resolved.int(kept) == 0):
+        resolved.report(
+            _blame(resolved, kept, mode),
+            expected=f"{kept} above 0 with {mode} revisions or age, and 0 with off; "
+            f"with {resolved.describe(mode)} and {resolved.describe(kept)}",
+            advice="say how much history is kept (revisions, or milliseconds for age), or turn the mode off",
         )
 
 

@@ -8,7 +8,7 @@ accepted and ignored. Each number has a closed range: `nan`, negative retention 
 from typing import get_args
 
 from ferrite.io.config.keys import NODE_ID_MAX, Key, Kind, absent_key, bool_key, int_key
-from ferrite.io.config.model import CompactionStrategy, LogFormat, LogLevel
+from ferrite.io.config.model import AutoCompactionMode, CompactionStrategy, LogFormat, LogLevel
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -16,6 +16,7 @@ GIB = 1024 * MIB
 SECOND = 1000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
+RETENTION_MAX = 10**12  # 30 years in ms
 
 _NO_TLS = "TLS does not exist in this version"
 _NO_AUTH = "authentication does not exist in this version"
@@ -85,6 +86,10 @@ _NETWORK = (
         "network.max_message_size", 4 * MIB, 2 * MIB, 64 * MIB, "bytes",
         "Largest gRPC message, from a client or a peer.",
     ),
+    int_key(
+        "network.watch_progress_interval", 30 * SECOND, 100, HOUR, "ms",
+        "Silence after which a watch that wants progress notifications gets one, at most twice as long.",
+    ),
 )  # fmt: skip
 
 _STORAGE = (
@@ -112,6 +117,19 @@ _STORAGE = (
     ),
     int_key("storage.block_cache_size", 32, 1, 64 * KIB, "MB", "Memory for blocks of the state that were read."),
     int_key("storage.write_buffer_size", 16, 1, 4 * KIB, "MB", "Memory for new state before it is written to a file."),
+    # The default is etcd's: so much, history included, is sent to a new member as one snapshot in about a minute.
+    int_key(
+        "storage.quota_bytes", 2 * GIB, 0, 1024 * GIB, "bytes",
+        "Space for keys and their history, above which puts are refused until 90 % are enough. 0: none. The leader's counts.",
+    ),
+    Key(
+        path="storage.auto_compaction_mode", kind=Kind.CHOICE, default="off", choices=get_args(AutoCompactionMode),
+        doc="Forget history by itself: off, by number of revisions, or by age. The leader's counts.",
+    ),
+    int_key(
+        "storage.auto_compaction_retention", 0, 0, RETENTION_MAX, "revisions or ms",
+        "What history is kept by storage.auto_compaction_mode: so many revisions, or so many milliseconds.",
+    ),
 )  # fmt: skip
 
 _RAFT = (
@@ -248,6 +266,11 @@ _LIMITS = (
     int_key("limits.list_keys_max", 10_000, 1, 1_000_000, "keys", "Most keys in one page of a listing."),
     int_key("limits.list_bytes_max", 4 * MIB, 64 * KIB, 64 * MIB, "bytes", "Most bytes of keys and values in one page."),
     int_key("limits.concurrent_rpcs_max", 1000, 8, 100_000, "RPCs", "gRPC calls in progress at the same time."),
+    int_key("limits.watches_max", 10_000, 1, 1_000_000, "watches", "Watches on this node at the same time."),
+    int_key(
+        "limits.watch_queue_bytes_max", 4 * MIB, 64 * KIB, GIB, "bytes",
+        "Bytes kept for one watch that its client does not take; more end the watch, which can be resumed.",
+    ),
 )  # fmt: skip
 
 KEYS: tuple[Key, ...] = (

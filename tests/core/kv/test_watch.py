@@ -183,6 +183,7 @@ def test_what_is_read_beyond_the_hubs_revision_comes_live_and_not_twice() -> Non
     hub.on_history(piece(4, 7))
     feed(hub, changes(6), changes(7))
     assert revisions(hub.take(watch)) == [4, 5, 6, 7]
+    assert hub.next_read() is None, "it is live"
 
 
 def test_what_is_applied_during_a_read_is_not_lost() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ferrite.core import Index, Term, actions, messages
+from ferrite.core import Index, Role, Term, actions, messages, payload_time_us
 from tests.core.bench import Bench
-from tests.core.bench_values import HEARTBEAT_US, Acts
+from tests.core.bench_values import ELECTION_MAX_US, HEARTBEAT_US, Acts
 
 Response = messages.AppendEntriesResponse
 
@@ -25,6 +25,21 @@ def test_the_leader_sends_before_its_own_write_is_durable() -> None:
     bench.auto_persist = False
     _, acts = bench.propose()
     assert len(acts.sent(messages.AppendEntries)) == 2 and len(bench.writes) == 1
+
+
+def test_the_leader_tells_the_time_that_an_entry_would_bear_and_nobody_else_does() -> None:
+    """Contract 7: the cluster time advances by the leader's monotonic clock only."""
+    bench = Bench()
+    assert bench.replica.cluster_time_us(bench.now_us) is None
+    bench.lead()
+    told_us = bench.replica.cluster_time_us(bench.now_us)
+    assert told_us is not None
+    assert bench.replica.cluster_time_us(bench.now_us + 250_000) == told_us + 250_000
+    bench.propose()
+    assert payload_time_us(bench.image.log[-1].payload) == told_us
+    bench.pass_us(10 * ELECTION_MAX_US)
+    assert bench.role() is not Role.LEADER, "nobody answered"
+    assert bench.replica.cluster_time_us(bench.now_us) is None
 
 
 def test_the_leader_counts_itself_only_once_its_write_is_durable() -> None:

@@ -4,17 +4,18 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
-from ferrite.core.kv import Operation, Session
+from ferrite.core.kv import ListKeys, ListKeysResult, Operation, Session
 from ferrite.io.cli.grpc_client_test import main
 from ferrite.io.grpc.handlers import RaftHandlers, client_methods, peer_methods
 from ferrite.io.grpc.status import RpcError, StatusCode
 from ferrite.io.request_path import Answered, MemberAddress, NodeStatus, RequestRefused
 from tests.io.grpc.fakes import IDENTITY, STATUS, FakeRequestPath, NoFrames, make_config, serving
+from tests.io.grpc.machine_path import MachinePath
 
 
 class _RefusesFrames:
@@ -23,21 +24,8 @@ class _RefusesFrames:
             raise RpcError(StatusCode.INVALID_ARGUMENT, "no frame")
 
 
-@dataclass(slots=True)
-class _NodeLikePath(FakeRequestPath):
-    """Remembers sessions and refuses a second initialization, as a node does."""
-
-    answers: dict[tuple[bytes, int], Answered] = field(default_factory=dict)
-
-    async def write(
-        self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
-    ) -> Answered:
-        if session is None:
-            return await FakeRequestPath.write(self, operation, timeout_ms=timeout_ms)
-        key = (session.client_id, session.request_id)
-        if key not in self.answers:
-            self.answers[key] = await FakeRequestPath.write(self, operation, session=session)
-        return self.answers[key]
+class _NodeLikePath(MachinePath):
+    """Refuses a second initialization, as a node does."""
 
     async def initialize(
         self, members: Sequence[MemberAddress] | None, *, timeout_ms: int | None = None
@@ -70,7 +58,7 @@ async def test_a_good_node_passes_every_rpc_and_keeps_nothing_of_it() -> None:
     path = _NodeLikePath(node_status=replace(STATUS, applied_index=12))
     code, output = await _run(path)
     assert code == 0, output
-    assert "16 passed, 0 failed" in output
+    assert "30 passed, 0 failed" in output
     assert "FAIL" not in output
     assert "\x1b" not in output  # colours are for terminals
     methods = (
@@ -79,7 +67,9 @@ async def test_a_good_node_passes_every_rpc_and_keeps_nothing_of_it() -> None:
     )
     for method in methods:
         assert method.path[1:] in output, "every RPC that exists is called"
-    assert path.store == {}
+    left = path.machine.machine.read(ListKeys())
+    assert isinstance(left, ListKeysResult)
+    assert left.entries == ()
     changes = {name for name, _, _ in path.calls} & {"add_learner", "change_membership", "transfer_leader"}
     assert changes == set()
 
@@ -114,12 +104,12 @@ async def test_a_wrong_answer_is_a_failure_that_says_what_came() -> None:
         async def write(
             self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
         ) -> Answered:
-            return await FakeRequestPath.write(self, operation, session=session, timeout_ms=timeout_ms)
+            return await _NodeLikePath.write(self, operation, timeout_ms=timeout_ms)
 
     code, output = await _run(Forgetful())
     assert code == 1
-    assert "the same request again happened at 2, not 1" in output
-    assert "15 passed, 1 failed" in output
+    assert "the same request again happened at 3, not 2" in output
+    assert "27 passed, 3 failed" in output
 
 
 def test_nobody_at_the_address_is_exit_code_two() -> None:

@@ -69,6 +69,8 @@ LIMITS = LimitsConfig(
     list_keys_max=10_000,
     list_bytes_max=4 * MIB,
     concurrent_rpcs_max=1000,
+    watches_max=10_000,
+    watch_queue_bytes_max=4 * MIB,
 )
 SETTINGS = HttpSettings(host="127.0.0.1", port=0, limits=LIMITS)
 IDENTITY = Identity(
@@ -243,7 +245,7 @@ class FakeRequestPath:
         self.calls.append(("watch", spec))
         if self.failure is not None:
             raise self.failure
-        made = FakeWatch(spec=spec)
+        made = FakeWatch(spec=spec, revision=spec.start_revision - 1 if spec.start_revision else 7)
         self.watches.append(made)
         if not self.watching:
             made.feed(delivery(8, put_event(b"k", b"v", 8, ENTRY)), ENDED)

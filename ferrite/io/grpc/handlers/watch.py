@@ -179,7 +179,9 @@ class _WatchStream:
     async def _serve(self, watch_id: int, served: _Served) -> None:
         while True:
             taken = await served.watch.take()
-            ended = taken[-1] if taken and isinstance(taken[-1], WatchEnded) else None
+            if not taken:
+                return  # it was canceled
+            ended = taken[-1] if isinstance(taken[-1], WatchEnded) else None
             deliveries = [delivery for delivery in taken if isinstance(delivery, Delivery)]
             for revision, data in responses(watch_id, deliveries):
                 await self._out.put(data)
