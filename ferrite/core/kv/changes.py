@@ -5,7 +5,6 @@ Checking and doing are apart: a transaction checks everything first, then runs.
 
 from __future__ import annotations
 
-from ferrite.core.kv.leases import check_lease
 from ferrite.core.kv.operations import DeleteRange, Put
 from ferrite.core.kv.ranges import Budget, ReadLimits, key_value, latest, pointers, value_of
 from ferrite.core.kv.records import decode_pointer
@@ -25,7 +24,7 @@ def prev_budget() -> Budget:
 
 
 def check_put_state(work: Workspace, put: Put, prev: Budget | None = None) -> None:
-    """Are the key and the lease there that it needs? With `prev`, does the answer fit, too? Raises Refused."""
+    """Is the key there that it needs? With `prev`, does the answer fit, too? Raises Refused."""
     keeps = put.ignore_value or put.ignore_lease
     bounded = put.prev_kv and prev is not None
     if keeps or bounded:
@@ -37,7 +36,6 @@ def check_put_state(work: Workspace, put: Put, prev: Budget | None = None) -> No
             )
         if data is not None and put.prev_kv and prev is not None:
             _take(prev, decode_pointer(data).size_bytes)
-    check_lease(work, put.lease)
 
 
 def _take(prev: Budget, size_bytes: int) -> None:

@@ -13,7 +13,7 @@ from ferrite.core.kv.changes import (
     put,
 )
 from ferrite.core.kv.compaction import compact, sweep
-from ferrite.core.kv.leases import end_due, grant, keep_alive, revoke, time_to_live
+from ferrite.core.kv.leases import check_lease, end_due, grant, keep_alive, revoke, time_to_live
 from ferrite.core.kv.operations import (
     Batch,
     Compact,
@@ -102,6 +102,9 @@ def _put(work: Workspace, operation: Put) -> PutResult:
     if is_plain(operation):
         work.writer.put(operation.key, operation.value)
         return PutResult(revision=work.writer.finish())
+    check_lease(
+        work, operation.lease
+    )  # before the key, as etcd does; within a transaction it is the other way round
     check_put_state(work, operation)
     result = put(work, operation)
     work.writer.finish()
