@@ -14,6 +14,11 @@ from ferrite.core.kv.results import CommandErrorCode, DeleteRangeResult, PutResu
 from ferrite.core.kv.workspace import Workspace
 
 
+def is_plain(put: Put) -> bool:
+    """Is it just a key and a value? Most are, and need no more than that."""
+    return not (put.lease or put.prev_kv or put.ignore_value or put.ignore_lease)
+
+
 def prev_budget() -> Budget:
     """Return the bounds of what one command may answer of what it replaced or deleted."""
     return Budget(ReadLimits())
