@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ferrite.core.kv import Delete, KeyValue, Put
+from ferrite.core.kv import Batch, Delete, KeyValue, Put
 from ferrite.core.kv import Operation as Command
 
 OK: Final = "ok"
@@ -79,10 +79,14 @@ class Operation:
 
     @property
     def changes(self) -> tuple[Put | Delete, ...]:
-        """The single changes that a write asked for."""
-        if self.command is None:
-            return ()
-        return (self.command,) if isinstance(self.command, Put | Delete) else self.command.operations
+        """The single changes that a put, a delete or a batch asked for; the others name none beforehand."""
+        match self.command:
+            case Put() | Delete():
+                return (self.command,)
+            case Batch(operations=operations):
+                return operations
+            case _:
+                return ()
 
 
 class History:

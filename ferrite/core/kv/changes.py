@@ -5,7 +5,6 @@ Checking and doing are apart: a transaction checks everything first, then runs.
 
 from __future__ import annotations
 
-from ferrite.core.kv.leases import check_lease
 from ferrite.core.kv.operations import DeleteRange, Put
 from ferrite.core.kv.ranges import Budget, ReadLimits, key_value, latest, pointers, value_of
 from ferrite.core.kv.records import decode_pointer
@@ -14,13 +13,18 @@ from ferrite.core.kv.results import CommandErrorCode, DeleteRangeResult, PutResu
 from ferrite.core.kv.workspace import Workspace
 
 
+def is_plain(put: Put) -> bool:
+    """Is it just a key and a value? Most are, and need no more than that."""
+    return not (put.lease or put.prev_kv or put.ignore_value or put.ignore_lease)
+
+
 def prev_budget() -> Budget:
     """Return the bounds of what one command may answer of what it replaced or deleted."""
     return Budget(ReadLimits())
 
 
 def check_put_state(work: Workspace, put: Put, prev: Budget | None = None) -> None:
-    """Are the key and the lease there that it needs? With `prev`, does the answer fit, too? Raises Refused."""
+    """Is the key there that it needs? With `prev`, does the answer fit, too? Raises Refused."""
     keeps = put.ignore_value or put.ignore_lease
     bounded = put.prev_kv and prev is not None
     if keeps or bounded:
@@ -32,7 +36,6 @@ def check_put_state(work: Workspace, put: Put, prev: Budget | None = None) -> No
             )
         if data is not None and put.prev_kv and prev is not None:
             _take(prev, decode_pointer(data).size_bytes)
-    check_lease(work, put.lease)
 
 
 def _take(prev: Budget, size_bytes: int) -> None:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from ferrite.core.kv.changes import check_delete_state, check_put_state, delete_range, prev_budget, put
+from ferrite.core.kv.changes import (
+    check_delete_state,
+    check_put_state,
+    delete_range,
+    is_plain,
+    prev_budget,
+    put,
+)
 from ferrite.core.kv.compaction import compact, sweep
-from ferrite.core.kv.leases import end_due, grant, keep_alive, revoke, time_to_live
+from ferrite.core.kv.leases import check_lease, end_due, grant, keep_alive, revoke, time_to_live
 from ferrite.core.kv.operations import (
     Batch,
     Compact,
@@ -92,6 +99,12 @@ def _check_space(work: Workspace) -> None:
 def _put(work: Workspace, operation: Put) -> PutResult:
     check_put(operation)
     _check_space(work)
+    if is_plain(operation):
+        work.writer.put(operation.key, operation.value)
+        return PutResult(revision=work.writer.finish())
+    check_lease(
+        work, operation.lease
+    )  # before the key, as etcd does; within a transaction it is the other way round
     check_put_state(work, operation)
     result = put(work, operation)
     work.writer.finish()

@@ -198,7 +198,10 @@ class StateMachine:
         return changes_from(self._view(), first_revision, bytes_max)
 
     def previous(self, change: Change) -> KeyValue | None:
-        """Return what the key was before a change; None when it was not there, or when that is compacted. Raises StateCorrupt."""
+        """Return what the key was before a change; None when it was not there, or when that is compacted.
+
+        The batch that made the change must have been written. Raises StateCorrupt.
+        """
         if change.mod_revision <= self._meta.compacted_revision:
             return None
         return previous(self._view(), change)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol, Self
 
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedDict, SortedList
 
 Pair = tuple[bytes, bytes]
 Write = tuple[bytes, bytes | None]
@@ -87,12 +87,14 @@ class MemoryStore:
 class Overlay:
     """A store with the uncommitted writes of one apply on top: entries of a batch read what earlier ones wrote."""
 
-    __slots__ = ("_base", "_writes")
+    __slots__ = ("_base", "_order", "_writes")
 
     def __init__(self, base: ReadableStore) -> None:
         """Begin with no writes; `base` must not change while the overlay is in use."""
         self._base = base
         self._writes: dict[bytes, bytes | None] = {}
+        self._order: SortedList[bytes] | None = None
+        """The keys written, from the first scan on: most applies scan nothing, and some for every command."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the newest value, written here or below."""
@@ -102,19 +104,22 @@ class Overlay:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write a value."""
+        if self._order is not None and key not in self._writes:
+            self._order.add(key)
         self._writes[key] = value
 
     def delete(self, key: bytes) -> None:
         """Delete a key, whether it is there or not."""
+        if self._order is not None and key not in self._writes:
+            self._order.add(key)
         self._writes[key] = None
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[Pair]:
         """Yield the pairs of `[start, end)`; writes made after the call are not seen by it."""
-        own = sorted(
-            ((key, value) for key, value in self._writes.items() if start <= key < end),
-            key=lambda write: write[0],
-            reverse=reverse,
-        )
+        if self._order is None:
+            self._order = SortedList(self._writes)
+        keys = self._order.irange(start, end, inclusive=(True, False), reverse=reverse)
+        own = [(key, self._writes[key]) for key in keys]
         return _merge(own, self._base.scan(start, end, reverse=reverse), reverse=reverse)
 
     def batch(self) -> list[Write]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from ferrite.core.kv.changes import check_delete_state, check_put_state, delete_range, prev_budget, put
+from ferrite.core.kv.leases import check_lease
 from ferrite.core.kv.meta import Meta
 from ferrite.core.kv.operations import Compare, CompareResult, CompareTarget, DeleteRange, Put, Range, Txn
 from ferrite.core.kv.ranges import Budget, ReadLimits, View, check_revision, latest, read_range, value_of
@@ -99,6 +100,7 @@ def _check_writes(work: Workspace, path: Path) -> None:
     for operation in _leaves(path):
         if isinstance(operation, Put):
             check_put_state(work, operation, prev)
+            check_lease(work, operation.lease)
         elif isinstance(operation, DeleteRange):
             check_delete_state(work, operation, prev)
 

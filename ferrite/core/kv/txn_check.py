@@ -7,7 +7,7 @@ from typing import Final
 
 from sortedcontainers import SortedDict, SortedList
 
-from ferrite.core.kv.operations import Batch, Compare, Delete, DeleteRange, Put, Range, Txn, TxnOperation
+from ferrite.core.kv.operations import Batch, Delete, DeleteRange, Put, Range, Txn, TxnOperation
 from ferrite.core.kv.ranges import end_of_range
 from ferrite.core.kv.refused import Refused
 from ferrite.core.kv.results import CommandErrorCode
@@ -76,13 +76,9 @@ class _Touched:
 def _touched(txn: Txn) -> _Touched:
     """Check a transaction; return what it may change. Its two branches exclude each other, so they are not compared."""
     for compare in txn.compares:
-        _check_compare(compare)
+        check_key(compare.key)
     success, failure = _touched_by_all(txn.success), _touched_by_all(txn.failure)
     return _Touched(success.puts | failure.puts, success.deletes + failure.deletes)
-
-
-def _check_compare(compare: Compare) -> None:
-    check_key(compare.key)
 
 
 def _touched_by(operation: TxnOperation) -> _Touched:
@@ -102,25 +98,39 @@ def _touched_by(operation: TxnOperation) -> _Touched:
 
 def _touched_by_all(operations: Sequence[TxnOperation]) -> _Touched:
     """Check operations that all run; return what they may change."""
-    all_puts: SortedList[bytes] = SortedList()
-    put_before: set[bytes] = set()
+    each = [_touched_by(operation) for operation in operations]
+    if len(each) == 1:
+        return each[0]
+    if any(one.deletes for one in each):
+        return _joined(each)
+    puts: set[bytes] = set()
+    for one in each:
+        if not puts.isdisjoint(one.puts):
+            raise _duplicate(f"key {min(puts & one.puts)!r} is put twice")
+        puts |= one.puts
+    return _Touched(puts)
+
+
+def _joined(each: Sequence[_Touched]) -> _Touched:
+    """Compare each with those before it, in both directions; sorted, so that many cost little more than few."""
+    puts: set[bytes] = set()
+    puts_in_order: SortedList[bytes] = SortedList()
     deleted = _Intervals()
-    for operation in operations:
-        each = _touched_by(operation)
-        for key in each.puts:
-            if key in put_before:
+    for one in each:
+        for key in one.puts:
+            if key in puts:
                 raise _duplicate(f"key {key!r} is put twice")
             if key in deleted:
                 raise _duplicate(f"key {key!r} is put, and deleted by a range")
-        for first, end in each.deletes:
-            position = all_puts.bisect_left(first)
-            if position < len(all_puts) and (end is None or all_puts[position] < end):
-                raise _duplicate(f"key {all_puts[position]!r} is put, and deleted by a range")
-        put_before |= each.puts
-        all_puts.update(each.puts)
-        for interval in each.deletes:
+        for first, end in one.deletes:
+            position = puts_in_order.bisect_left(first)
+            if position < len(puts_in_order) and (end is None or puts_in_order[position] < end):
+                raise _duplicate(f"key {puts_in_order[position]!r} is put, and deleted by a range")
+        puts |= one.puts
+        puts_in_order.update(one.puts)
+        for interval in one.deletes:
             deleted.add(*interval)
-    return _Touched(put_before, deleted.all())
+    return _Touched(puts, deleted.all())
 
 
 def _duplicate(detail: str) -> Refused:

@@ -48,7 +48,8 @@ from ferrite.io.client.errors import (
     UnknownOutcome,
     Unsupported,
 )
-from ferrite.io.client.holding import Lease, Lock, Office
+from ferrite.io.client.holding import Lock, Office
+from ferrite.io.client.keeping import Lease
 from ferrite.io.client.transactions import (
     Condition,
     Create,

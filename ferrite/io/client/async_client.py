@@ -4,10 +4,10 @@ blocking twin.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ferrite.core import kv
 from ferrite.io.client import management
@@ -29,13 +29,16 @@ from ferrite.io.client.answers import (
     range_answer,
 )
 from ferrite.io.client.engine import Engine
-from ferrite.io.client.holding import Lease, Lock, Office, hold_lease, hold_lock, hold_office
+from ferrite.io.client.holding import Lock, Office, hold_lease, hold_lock, hold_office
 from ferrite.io.client.increments import increment
+from ferrite.io.client.keeping import Lease, LeaseKeeper
 from ferrite.io.client.leaders import leader_of, observe
 from ferrite.io.client.request import (
+    LINEARIZABLE,
     ConsistencyName,
     RangeOptions,
     SortName,
+    WatchSpec,
     range_query,
     read_options,
 )
@@ -82,6 +85,7 @@ class AsyncClient:
         self._engine = Engine(
             ClientSettings.checked(endpoints, protocol, timeout_s, connect_timeout_s, client_id)
         )
+        self._keeper = LeaseKeeper(self._engine)
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,6 +97,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close every connection. Calls under way end with `Unavailable` or `UnknownOutcome`. May be called again."""
+        await self._keeper.close()
         await self._engine.close()
 
     # -- keys
@@ -139,8 +144,8 @@ class AsyncClient:
         old (0: no bound). Raises `TooStale`.
         """
         options = read_options(consistency, max_staleness_s)
-        result = await self._engine.read(kv.Get(key=as_key(key)), kv.GetResult, options, timeout_s)
-        return None if result.entry is None else key_value(result.entry)
+        result = await self._engine.read(kv.Range(key=as_key(key)), kv.RangeResult, options, timeout_s)
+        return key_value(result.entries[0]) if result.entries else None
 
     async def range(
         self,
@@ -223,9 +228,13 @@ class AsyncClient:
         operation = kv.DeleteRange(key=start, range_end=end, prev_kv=prev_kv)
         return delete_answer(await self._engine.change(operation, kv.DeleteRangeResult, timeout_s))
 
-    def txn(self) -> Transaction[TxnAnswer]:
-        """A transaction to be built and committed: see `ferrite.io.client.transactions`."""
-        raise NotImplementedError
+    def txn(self) -> Transaction[Awaitable[TxnAnswer]]:
+        """A transaction to be built and committed: see `ferrite.io.client.transactions`. To be awaited: `commit()`."""
+        return Transaction(self.commit)
+
+    async def commit(self, transaction: Transaction[Any], timeout_s: float | None = None) -> TxnAnswer:
+        """Carry out a transaction: what `Transaction.commit` calls."""
+        return transaction.answer(await self._engine.txn(transaction.operation(), timeout_s))
 
     async def increment(self, key: Data, by: int = 1, *, timeout_s: float | None = None) -> int:
         """Add to a number and return the sum. The value is decimal text; an absent key counts as 0.
@@ -274,11 +283,17 @@ class AsyncClient:
 
     async def leases(self, *, timeout_s: float | None = None) -> tuple[int, ...]:
         """The ids of all leases, ascending."""
-        raise NotImplementedError
+        found: tuple[int, ...] = ()
+        while True:
+            query = kv.ListLeases(after=found[-1] if found else 0)
+            page = await self._engine.read(query, kv.ListLeasesResult, LINEARIZABLE, timeout_s)
+            found += page.lease_ids
+            if not page.more:
+                return found
 
     def lease(self, ttl_s: int, *, timeout_s: float | None = None) -> AbstractAsyncContextManager[Lease]:
         """A lease that is kept alive while the block runs, and revoked after it. `lease.lost` is set when it ended before."""
-        return hold_lease(self._engine, ttl_s, timeout_s)
+        return hold_lease(self._engine, self._keeper, ttl_s, timeout_s)
 
     # -- watch, lock, elect
 
@@ -304,7 +319,17 @@ class AsyncClient:
         events say now
         and then how far it is. Raises `Compacted` when history that was not delivered yet is gone.
         """
-        raise NotImplementedError
+        start, end = key_range(key, range_end, prefix, from_key=from_key, everything=True)
+        spec = WatchSpec(
+            key=start,
+            range_end=end,
+            start_revision=start_revision,
+            prev_kv=prev_kv,
+            puts=puts,
+            deletes=deletes,
+            progress=progress,
+        )
+        return Watch(self._engine, spec)
 
     def lock(
         self, name: Data, *, ttl_s: int = 10, wait_s: float | None = None
@@ -316,7 +341,7 @@ class AsyncClient:
         use `lock.fence()` in a transaction. `lock.lost` is set when the lease ended: somebody else may hold it now.
         Raises `LockTimeout`, `LeaseLost`.
         """
-        return hold_lock(self._engine, as_key(name, "name"), ttl_s, wait_s)
+        return hold_lock(self._engine, self._keeper, as_key(name, "name"), ttl_s, wait_s)
 
     def elect(
         self, name: Data, value: Data = b"", *, ttl_s: int = 10, wait_s: float | None = None
@@ -324,7 +349,9 @@ class AsyncClient:
         """Campaign, and lead while the block runs. `value` is what `leader_of` and `observe` show of the leader. As `lock`
         otherwise.
         """
-        return hold_office(self._engine, as_key(name, "name"), as_bytes(value, "value"), ttl_s, wait_s)
+        return hold_office(
+            self._engine, self._keeper, as_key(name, "name"), as_bytes(value, "value"), ttl_s, wait_s
+        )
 
     async def leader_of(self, name: Data, *, timeout_s: float | None = None) -> KeyValue | None:
         """Who won the election `name`: the leader's key and value, `create_revision` is its token. None: nobody leads."""
@@ -363,7 +390,9 @@ class AsyncClient:
         return await management.promote(self._engine, node_id, timeout_s)
 
     async def remove(self, node_id: int, *, timeout_s: float | None = None) -> int:
-        """Take a voter out of the cluster, for good. Returns the log index. Raises `ChangeRefused` ("would_lose_quorum", ...)."""
+        """Take a member out of the cluster, for good. Returns the log index. Raises `ChangeRefused` ("would_lose_quorum",
+        ...).
+        """
         return await management.remove(self._engine, node_id, timeout_s)
 
     async def transfer_leader(self, target: int = 0, *, timeout_s: float | None = None) -> int:
@@ -371,5 +400,7 @@ class AsyncClient:
         return await management.transfer_leader(self._engine, target, timeout_s)
 
     def backup(self, endpoint: str | None = None) -> AsyncIterator[bytes]:
-        """A consistent copy of the whole store, in chunks, for `ferritectl restore`."""
-        raise NotImplementedError
+        """A consistent copy of the whole store, in chunks, for `ferritectl backup restore`; verified when the last one has
+        come.
+        """
+        return management.backup(self._engine, endpoint)

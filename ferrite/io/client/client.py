@@ -4,18 +4,23 @@ work.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from ferrite.io.client.answers import PutAnswer, TxnAnswer, WatchBatch
 from ferrite.io.client.async_client import CONNECT_TIMEOUT_S, TIMEOUT_S, AsyncClient
+from ferrite.io.client.blocking import LoopThread
+from ferrite.io.client.holding import Lock, Office
+from ferrite.io.client.keeping import Lease
 from ferrite.io.client.selection import Data
 from ferrite.io.client.settings import ProtocolName
 from ferrite.io.client.transactions import Condition, Transaction
+from ferrite.io.client.watching import Watch
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -48,49 +53,60 @@ def _iterating(
 class BlockingLease:
     """As `Lease`; `lost` is a `threading.Event`."""
 
-    lease_id: int
-    ttl_s: int
-    lost: threading.Event
+    def __init__(self, lease: Lease, thread: LoopThread) -> None:
+        self.lease_id = lease.lease_id
+        self.ttl_s = lease.ttl_s
+        self.lost = threading.Event()
+        self._following = thread.start(_follow(lease.lost, self.lost))
+
+    def forget(self) -> None:
+        """It was given back: `lost` is not set any more."""
+        self._following.cancel()
 
 
 class BlockingLock:
     """As `Lock`; `lost` is a `threading.Event`."""
 
-    token: int
-    key: bytes
-    lost: threading.Event
-
-    def fence(self) -> Condition:
-        """As `Lock.fence`."""
-        raise NotImplementedError
+    def __init__(self, lock: Lock, thread: LoopThread) -> None:
+        self.token = lock.token
+        self.key = lock.key
+        self.lease = BlockingLease(lock.lease, thread)
+        self.lost = self.lease.lost
+        self.fence: Callable[[], Condition] = lock.fence
 
 
 class BlockingOffice:
     """As `Office`; `lost` is a `threading.Event`."""
 
-    token: int
-    key: bytes
-    lost: threading.Event
-
-    def fence(self) -> Condition:
-        """As `Office.fence`."""
-        raise NotImplementedError
+    def __init__(self, office: Office, thread: LoopThread) -> None:
+        self.token = office.token
+        self.key = office.key
+        self.lease = BlockingLease(office.lease, thread)
+        self.lost = self.lease.lost
+        self.fence: Callable[[], Condition] = office.fence
+        self._office = office
+        self._thread = thread
 
     def proclaim(self, value: Data, *, timeout_s: float | None = None) -> PutAnswer:
         """As `Office.proclaim`."""
-        raise NotImplementedError
+        return self._thread.wait(self._office.proclaim(value, timeout_s=timeout_s))
 
 
 class BlockingWatch:
     """As `Watch`, an ordinary iterator and context manager. `close` from another thread ends a loop that waits."""
 
+    def __init__(self, watch: Watch, thread: LoopThread) -> None:
+        self._watch = watch
+        self._thread = thread
+
     @property
     def revision(self) -> int:
         """Everything up to it was delivered."""
-        raise NotImplementedError
+        return self._watch.revision
 
     def __enter__(self) -> Self:
-        raise NotImplementedError
+        self._thread.wait(self._watch.__aenter__())
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -101,15 +117,31 @@ class BlockingWatch:
         return self
 
     def __next__(self) -> WatchBatch:
-        raise NotImplementedError
+        batch = self._thread.wait(_batch(self._watch, None))
+        if batch is None:
+            raise StopIteration
+        return batch
 
     def next(self, timeout_s: float | None = None) -> WatchBatch | None:
-        """The next batch; None when none came within the time."""
-        raise NotImplementedError
+        """The next batch; None when none came within the time, or when the watch is closed. Nothing is lost by asking in vain."""
+        return self._thread.wait(_batch(self._watch, timeout_s))
 
     def close(self) -> None:
         """End the watch. May be called again."""
-        raise NotImplementedError
+        self._thread.wait(self._watch.close())
+
+
+async def _batch(watch: Watch, timeout_s: float | None) -> WatchBatch | None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await anext(watch, None)
+    except TimeoutError:
+        return None
+
+
+async def _follow(lost: asyncio.Event, told: threading.Event) -> None:
+    await lost.wait()
+    told.set()
 
 
 class Client:
@@ -137,6 +169,7 @@ class Client:
             connect_timeout_s=connect_timeout_s,
             client_id=client_id,
         )
+        self._thread = LoopThread()
 
     def __enter__(self) -> Self:
         return self
@@ -148,13 +181,13 @@ class Client:
 
     def close(self) -> None:
         """Close every connection, and end the thread. May be called again."""
-        raise NotImplementedError
+        self._thread.close(self._client.close())
 
     def _wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        raise NotImplementedError
+        return self._thread.wait(coroutine)
 
     def _walk(self, items: AsyncIterator[_T]) -> Iterator[_T]:
-        raise NotImplementedError
+        return self._thread.walk(items)
 
     put = _blocking(AsyncClient.put)
     get = _blocking(AsyncClient.get)
@@ -182,23 +215,42 @@ class Client:
 
     def txn(self) -> Transaction[TxnAnswer]:
         """As `AsyncClient.txn`; `commit()` waits for the answer."""
-        raise NotImplementedError
+        return Transaction(self._commit)
 
-    def lease(self, ttl_s: int, *, timeout_s: float | None = None) -> AbstractContextManager[BlockingLease]:
+    def _commit(self, transaction: Transaction[TxnAnswer], timeout_s: float | None) -> TxnAnswer:
+        return self._thread.wait(self._client.commit(transaction, timeout_s))
+
+    @contextmanager
+    def lease(self, ttl_s: int, *, timeout_s: float | None = None) -> Iterator[BlockingLease]:
         """As `AsyncClient.lease`."""
-        raise NotImplementedError
+        with self._thread.hold(self._client.lease(ttl_s, timeout_s=timeout_s)) as lease:
+            held = BlockingLease(lease, self._thread)
+            try:
+                yield held
+            finally:
+                held.forget()
 
-    def lock(
-        self, name: Data, *, ttl_s: int = 10, wait_s: float | None = None
-    ) -> AbstractContextManager[BlockingLock]:
+    @contextmanager
+    def lock(self, name: Data, *, ttl_s: int = 10, wait_s: float | None = None) -> Iterator[BlockingLock]:
         """As `AsyncClient.lock`."""
-        raise NotImplementedError
+        with self._thread.hold(self._client.lock(name, ttl_s=ttl_s, wait_s=wait_s)) as lock:
+            held = BlockingLock(lock, self._thread)
+            try:
+                yield held
+            finally:
+                held.lease.forget()
 
+    @contextmanager
     def elect(
         self, name: Data, value: Data = b"", *, ttl_s: int = 10, wait_s: float | None = None
-    ) -> AbstractContextManager[BlockingOffice]:
+    ) -> Iterator[BlockingOffice]:
         """As `AsyncClient.elect`."""
-        raise NotImplementedError
+        with self._thread.hold(self._client.elect(name, value, ttl_s=ttl_s, wait_s=wait_s)) as office:
+            held = BlockingOffice(office, self._thread)
+            try:
+                yield held
+            finally:
+                held.lease.forget()
 
     def watch(
         self,
@@ -214,4 +266,15 @@ class Client:
         progress: bool = False,
     ) -> BlockingWatch:
         """As `AsyncClient.watch`."""
-        raise NotImplementedError
+        watch = self._client.watch(
+            key,
+            range_end,
+            prefix=prefix,
+            from_key=from_key,
+            start_revision=start_revision,
+            prev_kv=prev_kv,
+            puts=puts,
+            deletes=deletes,
+            progress=progress,
+        )
+        return BlockingWatch(watch, self._thread)

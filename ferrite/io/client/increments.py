@@ -18,8 +18,8 @@ DIGITS_MAX: Final = 4000
 async def increment(engine: Engine, key: bytes, by: int, timeout_s: float | None) -> int:
     """Add `by` to the key's number, and return the sum."""
     deadline_s = time.monotonic() + engine.timeout_s(timeout_s)
-    found = await engine.read(kv.Get(key=key), kv.GetResult, LINEARIZABLE, timeout_s)
-    entry = found.entry
+    found = await engine.read(kv.Range(key=key), kv.RangeResult, LINEARIZABLE, timeout_s)
+    entry = found.entries[0] if found.entries else None
     while True:
         total = _number(entry) + by
         result = await engine.change(_swap(key, entry, total), kv.TxnResult, _remaining_s(deadline_s))

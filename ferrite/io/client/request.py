@@ -39,6 +39,13 @@ class ChangeVoters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveMember:
+    """A voter or a learner."""
+
+    node_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferLeader:
     """`target` 0: the best voter."""
 
@@ -55,7 +62,7 @@ class AskHealth:
     """Whether it is well."""
 
 
-ClusterOperation = AddLearner | ChangeVoters | TransferLeader | AskStatus | AskHealth
+ClusterOperation = AddLearner | ChangeVoters | RemoveMember | TransferLeader | AskStatus | AskHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,19 @@ class Request:
 
     operation: kv.Operation | kv.Query | ClusterOperation
     reading: ReadOptions = LINEARIZABLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSpec:
+    """One watch as a server gets it."""
+
+    key: bytes
+    range_end: bytes = b""
+    start_revision: int = 0
+    prev_kv: bool = False
+    puts: bool = True
+    deletes: bool = True
+    progress: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,8 +39,7 @@ def begin_watch(request_path: RequestPath, request: WatchRequest, call: Call) ->
             extra={"oldest_revision": oldest},
         )
     watch = request_path.watch(request.spec)
-    before = start - 1 if start else watch.revision
-    source = WatchSource(watch, revision=before, encoding=request.encoding, form=form)
+    source = WatchSource(watch, encoding=request.encoding, form=form)
     return HttpStream(content_type=form.value, source=source, headers=_HEADERS)
 
 
@@ -51,14 +50,13 @@ class WatchSource:
         self,
         watch: Watch,
         *,
-        revision: int,
         encoding: Encoding,
         form: Framing,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        """`revision`: everything up to it counts as delivered."""
+        """Nothing is taken yet."""
         self._watch = watch
-        self._revision = revision
+        self._revision = watch.revision  # everything up to it counts as delivered
         self._encoding: Encoding = encoding
         self._form = form
         self._heartbeat_s = heartbeat_s

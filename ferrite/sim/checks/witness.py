@@ -13,6 +13,7 @@ from ferrite.core import PAYLOAD_HEADER_BYTES, EntryKind, Identity, Index, NodeI
 from ferrite.core.kv import (
     Batch,
     CommandInvalid,
+    Delete,
     MemoryStore,
     Put,
     StateMachine,
@@ -92,6 +93,7 @@ def _effect(model: Model, body: bytes, revision: int, index: int) -> None:
             )
     model.index_of[revision] = index
     operation = command.operation
+    assert isinstance(operation, Put | Delete | Batch), "the workload knows no other commands"
     for change in operation.operations if isinstance(operation, Batch) else (operation,):
         value = change.value if isinstance(change, Put) else None
         model.versions.setdefault(change.key, []).append((revision, value))

@@ -118,7 +118,10 @@ class EtcdModel:
         """Raises Failed."""
         self.time_us = max(self.time_us, time_us)
         match operation:
-            case Put():
+            case Put(lease=lease):
+                self.check_shape(Txn(success=(operation,)))
+                if lease and lease not in self.leases and not self.no_space:
+                    raise Failed(CommandErrorCode.LEASE_NOT_FOUND)
                 result = self.txn(Txn(success=(operation,))).results[0]
                 assert isinstance(result, PutResult)
                 return result

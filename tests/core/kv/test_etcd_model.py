@@ -33,6 +33,7 @@ from ferrite.core.kv import (
     Put,
     Range,
     Session,
+    SessionLimits,
     SetNoSpace,
     SnapshotHeader,
     SortOrder,
@@ -50,7 +51,7 @@ from ferrite.core.kv import (
 from ferrite.core.kv.layout import Layout
 from ferrite.core.kv.records import change_size_bytes, decode_change
 from tests.core.kv.etcd_model import EtcdModel, Failed
-from tests.core.kv.helpers import IDENTITY, SECOND_US, Machine, command
+from tests.core.kv.helpers import IDENTITY, SECOND_US, Machine, command, split
 
 T = TypeVar("T")
 KEYS = [b"a", b"a\x00", b"a\x00\xff", b"b", b"\xff\xff"]
@@ -359,3 +360,42 @@ def test_the_machine_does_what_etcd_does(seeds: list[int]) -> None:
             model.apply(Compact(revision=revision), 0)
         check_store(one, model)
         check_watch(one, model)
+
+
+def any_entry(seed: int) -> Entry:
+    """A command of one of a few clients, who repeat request numbers, at a time that may lie back."""
+    author = Author(seed)
+    random = author.random
+    session = Session(
+        client_id=author.one(b"c1", b"c2", b"c3", b"c4"),
+        request_id=random.randint(1, 8),
+        lowest_unacknowledged=random.randint(0, 4),
+    )
+    return command(
+        author.operation(),
+        session=author.one(session, session, session, None),
+        time_us=random.choice([random.randint(0, 60), random.randint(0, 9) * SECOND_US]),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 2**32), min_size=5, max_size=40), st.lists(st.integers(1, 9), max_size=9))
+def test_any_split_of_any_commands_gives_the_same_state_and_the_same_results(
+    seeds: list[int], sizes: list[int]
+) -> None:
+    limits = SessionLimits(
+        replies_max=3,
+        reply_bytes_max=60,
+        session_bytes_max=100,
+        ttl_us=20,
+        activity_granule_us=3,
+        sessions_max=2,
+        ended_together=1,
+        tombstones_max=2,
+    )
+    one_by_one, batched = Machine(limits=limits), Machine(limits=limits)
+    entries = [*map(command, FIRST), *map(any_entry, seeds)]
+    results = [outcome for entry in entries for outcome in one_by_one.apply(entry).outcomes]
+    again = [outcome for part in split(entries, sizes) for outcome in batched.apply(*part).outcomes]
+    assert again == results
+    assert batched.machine.state_hash() == one_by_one.machine.state_hash()

@@ -21,6 +21,7 @@ from ferrite.core.kv import (
     ReadLimits,
     StateMachine,
     Tick,
+    Txn,
 )
 from ferrite.core.kv.leases import LEASE_KEYS_MAX, LEASES_ENDED_TOGETHER
 from tests.core.kv.helpers import IDENTITY, SECOND_US, Machine, command, put
@@ -106,6 +107,8 @@ def test_leases_that_cannot_be_granted() -> None:
         (LeaseGrant(lease_id=1, ttl_s=9_000_000_001), CommandErrorCode.INVALID),
         (LeaseRevoke(lease_id=0), CommandErrorCode.LEASE_NOT_FOUND),
         (Put(key=b"k", lease=9), CommandErrorCode.LEASE_NOT_FOUND),
+        (Put(key=b"k", lease=9, ignore_value=True), CommandErrorCode.LEASE_NOT_FOUND),
+        (Txn(success=(Put(key=b"k", lease=9, ignore_value=True),)), CommandErrorCode.KEY_NOT_FOUND),
     ):
         assert refused(host.result(command(operation))) == code
     assert host.machine.revision == 1

@@ -19,16 +19,28 @@ from ferrite.core import (
     encode_payload,
 )
 from ferrite.core.kv import (
+    Batch,
     CommandErrorCode,
     CommandFailed,
+    Compact,
     Delete,
+    DeleteRange,
     Get,
     GetResult,
+    LeaseGrant,
+    LeaseKeepAlive,
+    LeaseRevoke,
+    LeaseTimeToLive,
     MemoryStore,
+    Operation,
     Put,
     PutResult,
+    Range,
+    SetNoSpace,
     StateCorrupt,
     StateMachine,
+    Tick,
+    Txn,
 )
 from tests.core.kv import helpers
 from tests.core.kv.helpers import IDENTITY, SMALL_LIMITS, Machine, command, put, split
@@ -225,3 +237,44 @@ def test_a_pointer_into_nothing_is_corruption() -> None:
     host.store.write([(b"\x00\x00\x00\x00\x40" + bytes(7) + b"\x02" + bytes(4), None)])
     with pytest.raises(StateCorrupt, match="not there"):
         host.machine.read(Get(key=b"k"))
+
+
+NO_SPACE_REFUSES: list[Operation] = [
+    Put(key=b"a"),
+    Batch(operations=(Delete(key=b"a"), Put(key=b"b", value=b""))),
+    Txn(success=(DeleteRange(key=b"a"),), failure=(Txn(failure=(Put(key=b"b"),)),)),
+    LeaseGrant(lease_id=9, ttl_s=5),
+]
+NO_SPACE_TAKES: list[Operation] = [
+    Batch(operations=(Delete(key=b"x"),)),
+    Txn(success=(DeleteRange(key=b"x"), Range(key=b"a"))),
+    LeaseKeepAlive(lease_ids=(1,)),
+    LeaseTimeToLive(lease_id=1),
+    LeaseRevoke(lease_id=1),
+    DeleteRange(key=b"a"),
+    Delete(key=b"b"),
+    Compact(revision=3),
+    Tick(),
+]
+
+
+def test_without_space_what_adds_is_refused_and_the_rest_goes_on() -> None:
+    host = Machine()
+    host.apply(put(b"a"), put(b"b"), command(LeaseGrant(lease_id=1, ttl_s=5)), command(SetNoSpace(on=True)))
+    modes = [host.machine.no_space]
+    for operation in NO_SPACE_REFUSES:
+        failed = host.result(command(operation))
+        assert isinstance(failed, CommandFailed)
+        assert (failed.code, failed.revision) == (CommandErrorCode.NO_SPACE, 3)
+    for operation in NO_SPACE_TAKES:
+        assert not isinstance(host.result(command(operation)), CommandFailed), operation
+    host.apply(command(SetNoSpace(on=False)))
+    modes.append(host.machine.no_space)
+    assert modes == [True, False]
+    assert host.result(put(b"a")) == PutResult(revision=6)
+
+
+def test_a_transaction_that_may_change_something_is_no_query() -> None:
+    failed = Machine().machine.read(Txn(failure=(Put(key=b"a"),)))
+    assert isinstance(failed, CommandFailed)
+    assert failed.code == CommandErrorCode.INVALID

@@ -1,6 +1,9 @@
 """Exactly-once: retries, windows, expiry, tombstones."""
 
+import msgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ferrite.core import Entry
 from ferrite.core.kv import (
@@ -9,16 +12,32 @@ from ferrite.core.kv import (
     CommandErrorCode,
     CommandFailed,
     CommandResult,
+    CompactResult,
     Delete,
+    DeleteRangeResult,
     DeleteResult,
+    Done,
+    KeyValue,
+    LeaseGrantResult,
+    LeaseKeepAliveResult,
+    LeaseRevokeResult,
+    LeaseTimeToLiveResult,
+    MemoryStore,
     Operation,
     Put,
     PutResult,
+    Range,
+    RangeResult,
     Session,
     SessionLimits,
+    StateCorrupt,
+    Txn,
+    TxnOperationResult,
+    TxnResult,
 )
+from ferrite.core.kv.layout import Layout
 from ferrite.core.kv.results_codec import decode_result, encode_result
-from ferrite.core.kv.sessions import ACTIVITY_GRANULE_US, SESSION_TTL_US
+from ferrite.core.kv.sessions import ACTIVITY_GRANULE_US, REPLY_BYTES_MAX, SESSION_TTL_US
 from tests.core.kv.helpers import Machine, command, put
 
 
@@ -191,7 +210,110 @@ def test_an_entry_ends_a_bounded_number_of_sessions_and_the_next_ones_go_on() ->
     assert counts == [1, 0, 0]
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 300])
-def test_remembered_flags_come_back(count: int) -> None:
-    result = BatchResult(revision=5, existed=tuple(number % 3 == 0 for number in range(count)))
+READS_BIG = Txn(success=(Put(key=b"counter"), Range(key=b"big")))
+
+
+def test_an_answer_too_large_to_be_remembered_is_not_run_again() -> None:
+    host = Machine()
+    host.apply(put(b"big", bytes(REPLY_BYTES_MAX)))
+    first = host.result(in_session(1, READS_BIG))
+    assert isinstance(first, TxnResult)
+    again = host.result(in_session(1, READS_BIG))
+    assert refused(again) == CommandErrorCode.REPLY_TOO_LARGE
+    assert again.revision == first.revision == host.machine.revision
+
+
+def test_answers_over_the_bytes_of_a_session_are_forgotten_the_oldest_first() -> None:
+    host = Machine(limits=SessionLimits(session_bytes_max=250))
+    host.apply(put(b"big", bytes(60)))
+    host.apply(*(in_session(number, READS_BIG) for number in (1, 3, 2, 4)))
+    revision = host.machine.revision
+    assert refused(host.result(in_session(1, READS_BIG))) == CommandErrorCode.REQUEST_FORGOTTEN
+    assert all(isinstance(host.result(in_session(number, READS_BIG)), TxnResult) for number in (3, 4))
+    assert host.machine.revision == revision
+
+
+class ReadStore(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[bytes] = []
+
+    def get(self, key: bytes) -> bytes | None:
+        self.reads.append(key)
+        return super().get(key)
+
+
+def test_a_session_is_read_and_written_once_in_an_apply() -> None:
+    store = ReadStore()
+    host = Machine(store)
+    host.apply(in_session(1))
+    applied = host.apply(*(in_session(number) for number in range(2, 50)))
+    session = Layout(0).session(b"c")
+    assert store.reads.count(session) == 2, "once in each"
+    assert [key for key, _ in applied.batch].count(session) == 1
+
+
+def test_a_refused_request_writes_no_session() -> None:
+    host = Machine()
+    host.apply(in_session(5, lowest=5))
+    assert len(host.apply(in_session(1)).batch) == 1, "the applied index alone"
+
+
+pairs = st.builds(
+    KeyValue,
+    key=st.binary(max_size=3),
+    value=st.binary(max_size=3),
+    create_revision=st.integers(0, 2**62),
+    mod_revision=st.just(3),
+    version=st.integers(0, 5),
+    lease=st.integers(0, 2**63 - 1),
+)
+some_pairs = st.lists(pairs, max_size=3).map(tuple)
+numbers = st.integers(0, 2**62)
+inner: st.SearchStrategy[PutResult | DeleteRangeResult | RangeResult] = st.one_of(
+    st.builds(PutResult, revision=numbers, prev=st.none() | pairs),
+    st.builds(DeleteRangeResult, revision=numbers, deleted=numbers, prev=some_pairs),
+    st.builds(
+        RangeResult, revision=numbers, entries=some_pairs, more=st.booleans(), count=st.integers(-1, 9)
+    ),
+)
+
+
+def txn_results(of: st.SearchStrategy[TxnOperationResult]) -> st.SearchStrategy[TxnResult]:
+    return st.builds(
+        TxnResult, revision=numbers, succeeded=st.booleans(), results=st.lists(of, max_size=3).map(tuple)
+    )
+
+
+@given(
+    st.one_of(
+        inner.filter(lambda result: not isinstance(result, RangeResult)),
+        txn_results(inner | txn_results(inner)),
+        st.builds(DeleteResult, revision=numbers, existed=st.booleans()),
+        st.builds(BatchResult, revision=numbers, existed=st.lists(st.booleans(), max_size=20).map(tuple)),
+        st.builds(CompactResult, revision=numbers, compacted=numbers),
+        st.builds(LeaseGrantResult, revision=numbers, lease_id=numbers, ttl_s=numbers),
+        st.builds(LeaseRevokeResult, revision=numbers, deleted=numbers),
+        st.builds(LeaseKeepAliveResult, revision=numbers, ttls_s=st.lists(numbers).map(tuple)),
+        st.builds(
+            LeaseTimeToLiveResult,
+            revision=numbers,
+            remaining_us=st.integers(-1, 2**62),
+            granted_ttl_s=numbers,
+            keys=st.lists(st.binary(max_size=2)).map(tuple),
+        ),
+        st.builds(Done, revision=numbers),
+        st.builds(CommandFailed, code=st.sampled_from(CommandErrorCode), detail=st.text(), revision=numbers),
+    )
+)
+def test_a_remembered_answer_comes_back_as_it_was(result: CommandResult) -> None:
     assert decode_result(encode_result(result)) == result
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[], [99, 1], [1], [0, 999, "x", 1], [6, 1, [], False, 0], [5, 1, True, [[12, 1]]], [1, 1, [b"k"]], 7],
+)
+def test_an_answer_that_cannot_be_read_is_corruption(fields: object) -> None:
+    with pytest.raises(StateCorrupt):
+        decode_result(msgpack.packb(fields))

@@ -245,7 +245,7 @@ class FakeRequestPath:
         self.calls.append(("watch", spec))
         if self.failure is not None:
             raise self.failure
-        made = FakeWatch(spec=spec)
+        made = FakeWatch(spec=spec, revision=spec.start_revision - 1 if spec.start_revision else 7)
         self.watches.append(made)
         if not self.watching:
             made.feed(delivery(8, put_event(b"k", b"v", 8, ENTRY)), ENDED)

@@ -20,7 +20,7 @@ SPEC = parse_watch({"key": "k"}, LIMITS).spec
 
 
 def source_of(watch: FakeWatch, heartbeat_s: float = 10.0) -> WatchSource:
-    return WatchSource(watch, revision=7, encoding="utf-8", form=Framing.LINES, heartbeat_s=heartbeat_s)
+    return WatchSource(watch, encoding="utf-8", form=Framing.LINES, heartbeat_s=heartbeat_s)
 
 
 async def lines(source: WatchSource) -> list[dict[str, Any]]:

@@ -1,0 +1,192 @@
+"""One endpoint over HTTP: JSON calls on connections that are kept, watches as streams of lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Final
+
+import aiohttp
+
+from ferrite.core import kv
+from ferrite.io.client.connection import (
+    Answered,
+    Done,
+    Ended,
+    Leader,
+    Lost,
+    Outcome,
+    Refusal,
+    StreamBroken,
+    WatchPiece,
+)
+from ferrite.io.client.errors import Unsupported
+from ferrite.io.client.http_management import CLUSTER_OPERATIONS, cluster_request, cluster_result
+from ferrite.io.client.http_words import body_of, leases_result, result_of, watch_body, watch_piece
+from ferrite.io.client.request import Request, WatchSpec
+
+ANSWER_MARGIN_S: Final = 0.1
+"""Kept for the answer's way back, as over gRPC."""
+CONNECTIONS_MAX: Final = 100
+"""To one endpoint; further calls wait for one of them."""
+WATCH_SILENCE_S: Final = 30.0
+"""Servers give a sign of life every 10 s."""
+LINE_BYTES_MAX: Final = 256 << 20
+"""Of one revision of a watch: a bound against nonsense. A transaction of 128 values of 1 MiB, in base64, is below."""
+_NO_ANSWER: Final = (KeyError, TypeError, ValueError, AttributeError)
+
+
+class HttpConnection:
+    """A pool of connections to one node."""
+
+    def __init__(self, address: str, connect_timeout_s: float) -> None:
+        """`address`: host:port."""
+        self._address = address
+        self._connect_timeout_s = connect_timeout_s
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, request: Request, session: kv.Session | None, timeout_s: float, done: Done) -> None:
+        """See `Connection`."""
+        self._spawn(self._attempt(request, session, timeout_s, done))
+
+    async def _attempt(
+        self, request: Request, session: kv.Session | None, timeout_s: float, done: Done
+    ) -> None:
+        done(await self._ask(request, session, timeout_s))
+
+    async def _ask(self, request: Request, session: kv.Session | None, timeout_s: float) -> Outcome:
+        timeout_ms = max(1, int(1000 * max(timeout_s - ANSWER_MARGIN_S, timeout_s / 2)))
+        operation = request.operation
+        method, path, body, query = "POST", "", None, None
+        if isinstance(operation, CLUSTER_OPERATIONS):
+            method, path, body = cluster_request(operation, timeout_ms)
+        elif isinstance(operation, kv.ListLeases):
+            method, path, query = "GET", "/lease/list", {"after": str(operation.after)}
+        else:
+            path, body = body_of(request, session, timeout_ms)
+        try:
+            status, found = await self._exchange(method, path, body, query, timeout_s)
+        except aiohttp.ClientConnectorError as error:
+            return Lost(detail=f"{self._address}: {error}", sent=False)
+        except aiohttp.ConnectionTimeoutError as error:
+            return Lost(detail=f"{self._address}: no connection: {error}", sent=False)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Lost(detail=f"{self._address}: {error!r}", sent=True)
+        except ValueError as error:
+            return Lost(detail=f"{self._address}: an answer that is no JSON: {error}", sent=True)
+        return _outcome(operation, path, status, found, self._address)
+
+    async def _exchange(
+        self, method: str, path: str, body: Any, query: dict[str, str] | None, timeout_s: float
+    ) -> tuple[int, Any]:
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, self._connect_timeout_s))
+        asked = self._open().request(method, path, json=body, params=query, timeout=timeout)
+        async with asked as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                f"http://{self._address}",
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+                headers={"Accept": "application/json"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    async def watch(self, spec: WatchSpec) -> AsyncIterator[WatchPiece]:
+        """See `Connection`."""
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self._connect_timeout_s, sock_read=WATCH_SILENCE_S
+        )
+        headers = {"Accept": "application/x-ndjson"}
+        try:
+            asked = self._open().post(
+                "/watch", json=watch_body(spec), timeout=timeout, headers=headers, read_bufsize=1 << 18
+            )
+            async with asked as answer:
+                if answer.status != 200:
+                    yield _ended(await answer.json(content_type=None))
+                    return
+                async for line in _lines(answer):
+                    yield watch_piece(line)
+        except (aiohttp.ClientError, TimeoutError, OSError, *_NO_ANSWER) as error:
+            raise StreamBroken(f"{self._address}: {error!r}") from None
+
+    def backup(self) -> AsyncIterator[bytes]:
+        """HTTP has none. Raises `Unsupported`."""
+        raise Unsupported(
+            "backups are made over gRPC: give a gRPC endpoint, or protocol='auto'", code="unsupported"
+        )
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """See `Connection`."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._session is not None:
+            await self._session.close()
+
+
+async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Whole lines; the library's own reader refuses long ones."""
+    rest = bytearray()
+    async for data in answer.content.iter_any():
+        rest += data
+        if b"\n" in data:
+            *lines, last = bytes(rest).split(b"\n")
+            for line in lines:
+                yield line
+            rest = bytearray(last)
+        elif len(rest) > LINE_BYTES_MAX:
+            raise ValueError(f"a line of more than {LINE_BYTES_MAX} bytes")
+
+
+def _outcome(operation: object, path: str, status: int, found: Any, address: str) -> Outcome:
+    try:
+        if isinstance(operation, CLUSTER_OPERATIONS) and "code" not in found:
+            return Answered(result=cluster_result(operation, found, status, address))
+        if status != 200:
+            return _refusal(found)
+        if isinstance(operation, kv.ListLeases):
+            return Answered(result=leases_result(found), leader=_leader(found))
+        return Answered(result=result_of(path, found), leader=_leader(found))
+    except _NO_ANSWER as error:
+        return Lost(detail=f"{address}: HTTP {status} with an answer of another kind: {error!r}", sent=True)
+
+
+def _refusal(problem: dict[str, Any]) -> Refusal:
+    """A problem (RFC 9457) as Ferrite's servers have it."""
+    code = problem["code"]
+    return Refusal(
+        code="unsupported" if code in ("not_found", "method_not_allowed") else code,
+        detail=problem["detail"],
+        certainly_not_applied=problem["certainly_not_applied"],
+        leader=_leader(problem),
+        revision=problem.get("oldest_revision", problem.get("revision", 0)),
+    )
+
+
+def _ended(problem: dict[str, Any]) -> WatchPiece:
+    """A watch that was refused, in the words of one that ended."""
+    refusal = _refusal(problem)
+    revision = refusal.revision - 1 if refusal.code == "compacted" else 0
+    return Ended(reason=refusal.code, detail=refusal.detail, revision=revision)
+
+
+def _leader(found: dict[str, Any]) -> Leader | None:
+    """An answer names the leader by its id, a problem with its addresses."""
+    leader = found.get("leader")
+    if not leader:
+        return None
+    if isinstance(leader, int):
+        return Leader(node_id=leader)
+    return Leader(node_id=leader["id"], http_addr=leader["http_addr"], grpc_addr=leader["grpc_addr"])
