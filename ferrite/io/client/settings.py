@@ -45,8 +45,10 @@ class ClientSettings:
         if protocol not in get_args(ProtocolName):
             raise _invalid("protocol", repr(protocol), "auto, grpc or http")
         chosen = uuid.uuid4().hex.encode() if client_id is None else client_id
-        if not 1 <= len(chosen) <= CLIENT_ID_BYTES_MAX:
-            raise _invalid("client_id", repr(chosen), f"1 to {CLIENT_ID_BYTES_MAX} bytes")
+        if not 1 <= len(chosen) <= CLIENT_ID_BYTES_MAX or not chosen.isascii():
+            raise _invalid(
+                "client_id", repr(chosen), f"1 to {CLIENT_ID_BYTES_MAX} bytes of ASCII, as HTTP carries them"
+            )
         return cls(
             endpoints=tuple(parse_endpoint(text, protocol) for text in given),
             protocol=protocol,
