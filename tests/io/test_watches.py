@@ -191,7 +191,7 @@ async def test_a_crowd_is_woken_in_rounds_and_a_few_at_once(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watches_module, "CROWD", 2)
-    monkeypatch.setattr(watches_module, "PAUSE_S_EACH", 3600)
+    monkeypatch.setattr(watches_module, "PAUSE_FACTOR", 1_000_000)
     monkeypatch.setattr(watches_module, "PAUSE_S_MAX", 0.02)
     crowd = [host.watch() for _ in range(3)]
     waiting = [asyncio.ensure_future(watch.take()) for watch in crowd]
