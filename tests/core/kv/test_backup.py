@@ -85,7 +85,9 @@ def some_machine() -> Machine:
     machine = Machine()
     machine.apply(put(b"a", b"1"), put(b"a", b"2"), put(b"b"), command(Delete(key=b"b")))
     machine.apply(command(LeaseGrant(lease_id=LEASE, ttl_s=100), time_us=10_000_000))
-    machine.apply(command(Put(key=b"leased", value=b"v", lease=LEASE), time_us=20_000_000, session=session(1)))
+    machine.apply(
+        command(Put(key=b"leased", value=b"v", lease=LEASE), time_us=20_000_000, session=session(1))
+    )
     return machine
 
 
@@ -176,7 +178,9 @@ def test_tombstones_are_numbered_on_so_that_they_go_in_their_turn() -> None:
     once.apply(command(Put(key=b"y", value=b""), session=replace(session(1), client_id=b"other")))
     twice = restore(saved(once))
     for client_id in (b"client", b"other"):
-        retried = twice.result(command(Put(key=b"y", value=b""), session=replace(session(1), client_id=client_id)))
+        retried = twice.result(
+            command(Put(key=b"y", value=b""), session=replace(session(1), client_id=client_id))
+        )
         assert isinstance(retried, CommandFailed)
 
 

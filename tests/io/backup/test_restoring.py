@@ -27,9 +27,7 @@ from tests.io.test_requests import config_of
 
 ONE = (MemberAddress(node_id=1, http_addr="127.0.0.1:8001", grpc_addr="127.0.0.1:9001"),)
 THREE = tuple(
-    MemberAddress(
-        node_id=number, http_addr=f"127.0.0.1:800{number}", grpc_addr=f"127.0.0.1:900{number}"
-    )
+    MemberAddress(node_id=number, http_addr=f"127.0.0.1:800{number}", grpc_addr=f"127.0.0.1:900{number}")
     for number in (1, 2, 3)
 )
 
