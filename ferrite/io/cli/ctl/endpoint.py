@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -100,7 +101,7 @@ async def _status(settings: Settings, name: str) -> tuple[str, EndpointStatus | 
 
 async def _health(settings: Settings, name: str) -> Health:
     async with make_client(settings, (name,)) as client:
-        return await client.health(name)
+        return replace(await client.health(name), endpoint=name)
 
 
 def _status_forms(found: list[tuple[str, EndpointStatus]]) -> Forms:

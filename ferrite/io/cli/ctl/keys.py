@@ -13,7 +13,7 @@ from ferrite.io.cli.ctl.header import ask_header
 from ferrite.io.cli.ctl.kv_forms import delete_forms, put_forms, range_forms
 from ferrite.io.cli.ctl.output import Forms, refuse_table, show
 from ferrite.io.cli.ctl.ranges import read_range
-from ferrite.io.cli.ctl.session import with_client
+from ferrite.io.cli.ctl.session import no_lease, with_client
 from ferrite.io.cli.ctl.settings import Settings, settings_of
 from ferrite.io.cli.ctl.words import data, lease_id, number, selection
 
@@ -61,15 +61,20 @@ def put(
         value = b"" if ignore_value else sys.stdin.buffer.read()
 
     async def work(client: AsyncClient, settings: Settings) -> None:
+        from ferrite.io.client import LeaseNotFound
+
         header = await ask_header(client, settings)
-        answer = await client.put(
-            key,
-            value,
-            lease=lease,
-            prev_kv=prev_kv,
-            ignore_value=ignore_value,
-            ignore_lease=ignore_lease,
-        )
+        try:
+            answer = await client.put(
+                key,
+                value,
+                lease=lease,
+                prev_kv=prev_kv,
+                ignore_value=ignore_value,
+                ignore_lease=ignore_lease,
+            )
+        except LeaseNotFound:
+            raise no_lease(lease) from None
         show(settings, put_forms(settings, header, answer))
 
     with_client(context, work)

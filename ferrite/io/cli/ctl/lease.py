@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ferrite.io.cli.ctl.command import command, group
-from ferrite.io.cli.ctl.exit_codes import failed
 from ferrite.io.cli.ctl.header import Header, ask_header
 from ferrite.io.cli.ctl.kv_forms import base64_text
 from ferrite.io.cli.ctl.output import Forms, Table, refuse_table, show, write_lines
 from ferrite.io.cli.ctl.quoting import quoted
-from ferrite.io.cli.ctl.session import as_click, with_client
+from ferrite.io.cli.ctl.session import no_lease, with_client
 from ferrite.io.cli.ctl.settings import Settings, settings_of
 from ferrite.io.cli.ctl.words import lease_id, number
 
@@ -69,8 +68,8 @@ def revoke(context: click.Context, id_word: str) -> None:
 
         try:
             await client.lease_revoke(wanted)
-        except LeaseNotFound as error:
-            raise as_click(error, "failed to revoke lease: ") from None
+        except LeaseNotFound:
+            raise no_lease(wanted) from None
         header, revision = await _header(client, settings)
         forms = Forms(
             simple=lambda: [f"lease {wanted:016x} revoked"],
@@ -131,7 +130,7 @@ def keep_alive(context: click.Context, id_word: str, *, once: bool) -> None:
             header, revision = await _header(client, settings)
             (ttl_s,) = await client.lease_keep_alive(wanted)
             if not ttl_s and once:
-                raise failed(f"lease_not_found: there is no lease {wanted:016x} (any more)")
+                raise no_lease(wanted)
             if not ttl_s:
                 write_lines([f"lease {wanted:016x} expired or revoked."])
                 return

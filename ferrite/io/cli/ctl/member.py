@@ -217,7 +217,7 @@ def _row(one: Member) -> tuple[str, ...]:
         " ".join(_client_addresses(one)),
         str(not one.voter).lower(),
         str(one.leader).lower(),
-        str(one.lag),
+        str(_lag(one)),
     )
 
 
@@ -230,7 +230,7 @@ def _member_fields(one: Member) -> list[tuple[str, object]]:
         *(("ClientURL", address) for address in _client_addresses(one)),
         ("IsLearner", not one.voter),
         ("IsLeader", one.leader),
-        ("TrailsLeaderBy", one.lag),
+        ("TrailsLeaderBy", _lag(one)),
     ]
 
 
@@ -243,7 +243,7 @@ def _json(one: Member) -> dict[str, Any]:
         "clientURLs": list(_client_addresses(one)),
         "isLearner": not one.voter,
         "isLeader": one.leader,
-        "trailsLeaderBy": one.lag,
+        "trailsLeaderBy": _lag(one),
     }
 
 
@@ -253,3 +253,7 @@ def _state(one: Member) -> str:
 
 def _client_addresses(one: Member) -> tuple[str, ...]:
     return tuple(address for address in (one.http_addr, one.grpc_addr) if address)
+
+
+def _lag(one: Member) -> int:
+    return 0 if one.leader else one.lag

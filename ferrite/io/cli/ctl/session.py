@@ -67,14 +67,19 @@ async def _until_interrupted(work: Callable[[], Awaitable[None]]) -> None:
             loop.remove_signal_handler(number)
 
 
-def as_click(error: FerriteError, what: str = "") -> click.ClickException:
+def no_lease(lease_id: int) -> click.ClickException:
+    """In the digits that were typed; the server's own message has decimal ones."""
+    return failed(f"lease_not_found: there is no lease {lease_id:016x} (any more)")
+
+
+def as_click(error: FerriteError) -> click.ClickException:
     """One line, and the exit code: what certainly had no effect for want of a node is CONNECTION."""
     from ferrite.io.client import InvalidArgument, Unavailable, UnknownOutcome
 
     hint = _HINTS.get(error.code, "")
     if isinstance(error, UnknownOutcome) and not hint:
         hint = "it may have happened: read before you repeat it"
-    message = " ".join(f"{what}{error}".split()) + (f" ({hint})" if hint else "")
+    message = " ".join(str(error).split()) + (f" ({hint})" if hint else "")
     if isinstance(error, Unavailable):
         return failed(message, CtlExit.CONNECTION)
     if isinstance(error, InvalidArgument):

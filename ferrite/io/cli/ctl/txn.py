@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _Parsed = TypeVar("_Parsed")
 
-_HELP = """A transaction from standard input: conditions, an empty line, what to do when all of them hold, an empty line, and what to
-what to do otherwise.
+_HELP = """A transaction from standard input: conditions, an empty line, what to do when all of them hold, an empty
+line, and what to do otherwise.
 
 \b
 Conditions: value, mod, create, version or lease of a key; = != < >.

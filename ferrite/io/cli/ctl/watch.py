@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _HELP = """Print every change of KEY (to RANGE_END) or a prefix, in order, each once, until interrupted.
 
 With a PROGRAM, it also runs once for each change, one after the other, with FERRITE_WATCH_REVISION and, quoted as in the
-fields form, FERRITE_WATCH_EVENT_TYPE, FERRITE_WATCH_KEY and FERRITE_WATCH_VALUE, in its environment. Without KEY, the environment's
-FERRITECTL_WATCH_KEY and FERRITECTL_WATCH_RANGE_END say what to watch.
+fields form, FERRITE_WATCH_EVENT_TYPE, FERRITE_WATCH_KEY and FERRITE_WATCH_VALUE, in its environment. Without KEY, the
+environment's FERRITECTL_WATCH_KEY and FERRITECTL_WATCH_RANGE_END say what to watch.
 
 \b
 Interactive: lines of standard input start watches and ask how far they are:
@@ -91,8 +91,7 @@ async def follow(changes: Watch, settings: Settings, header: Header, program: tu
     except Compacted as error:
         if settings.write_out == "json":
             show(settings, _canceled_forms(header, error.revision))
-        message = f"the watch was ended by the server: {error} (the oldest revision left is {error.revision})"
-        raise failed(message, CtlExit.UNHEALTHY) from None
+        raise failed(f"the watch was ended by the server: {error}", CtlExit.UNHEALTHY) from None
 
 
 async def _run_for(event: Event, program: tuple[str, ...]) -> None:
