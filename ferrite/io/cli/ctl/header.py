@@ -57,3 +57,8 @@ def header_of(status: EndpointStatus) -> Header:
         member_id=status.node_id,
         raft_term=status.term,
     )
+
+
+async def present_revision(client: AsyncClient) -> int:
+    """The store's revision."""
+    return (await client.range(b"\x00", count_only=True)).revision

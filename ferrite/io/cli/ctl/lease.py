@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ferrite.io.cli.ctl.command import command, group
-from ferrite.io.cli.ctl.header import Header, ask_header
+from ferrite.io.cli.ctl.header import Header, ask_header, present_revision
 from ferrite.io.cli.ctl.kv_forms import base64_text
 from ferrite.io.cli.ctl.output import Forms, Table, refuse_table, show, write_lines
 from ferrite.io.cli.ctl.quoting import quoted
@@ -151,7 +151,7 @@ async def _header(client: AsyncClient, settings: Settings) -> tuple[Header, int]
     header = await ask_header(client, settings)
     if settings.write_out not in ("json", "fields"):
         return header, 0
-    return header, (await client.range(b"\x00", count_only=True)).revision
+    return header, await present_revision(client)
 
 
 def _ttl_forms(header: Header, revision: int, answer: LeaseTimeToLive, *, with_keys: bool) -> Forms:

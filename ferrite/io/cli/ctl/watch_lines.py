@@ -12,7 +12,7 @@ import click
 
 from ferrite.io.cli.ctl.command import split_program
 from ferrite.io.cli.ctl.exit_codes import wrong_input
-from ferrite.io.cli.ctl.header import Header, ask_header
+from ferrite.io.cli.ctl.header import Header, ask_header, present_revision
 from ferrite.io.cli.ctl.output import write_lines
 from ferrite.io.cli.ctl.settings import Settings
 from ferrite.io.cli.ctl.txn_text import split_words
@@ -60,6 +60,9 @@ async def _serve(
             except click.ClickException as error:
                 click.echo(error.format_message(), err=True)
                 continue
+            if not options["start_revision"]:
+                # From a revision we know, so that `progress` can tell how far the watch is before the first change.
+                options["start_revision"] = await present_revision(client) + 1
             watch = await client.watch(**options, progress=True).__aenter__()
             watches.append(watch)
             group.create_task(follow(watch, settings, header, program))
