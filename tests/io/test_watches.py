@@ -18,6 +18,7 @@ from ferrite.core.kv import (
     WatchLimits,
     WatchSpec,
 )
+from ferrite.io import watches as watches_module
 from ferrite.io.request_path import RequestRefused
 from ferrite.io.state_store import StateStore
 from ferrite.io.watches import NodeWatch, Watches
@@ -184,3 +185,33 @@ async def test_a_store_that_cannot_be_read_is_the_nodes_end() -> None:
     await asyncio.get_running_loop().run_in_executor(None, watches.close)
     assert [type(event) for event in posted] == [events.StorageFailed]
     watches.end("bye")
+
+
+async def test_a_crowd_is_woken_in_rounds_and_a_few_at_once(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches_module, "CROWD", 2)
+    monkeypatch.setattr(watches_module, "PAUSE_FACTOR", 1_000_000)
+    monkeypatch.setattr(watches_module, "PAUSE_S_MAX", 0.02)
+    crowd = [host.watch() for _ in range(3)]
+    waiting = [asyncio.ensure_future(watch.take()) for watch in crowd]
+    await asyncio.sleep(0)
+    host.put(b"a")
+    first = await asyncio.gather(*waiting)
+    assert [[item.revision for item in items] for items in first] == [[2]] * 3, "the first round is now"
+    waiting = [asyncio.ensure_future(watch.take()) for watch in crowd]
+    await asyncio.sleep(0)
+    host.put(b"b", b"c")
+    await asyncio.sleep(0)
+    assert not any(each.done() for each in waiting)
+    second = await asyncio.gather(*waiting)
+    assert [[item.revision for item in items] for items in second] == [[3, 4]] * 3, (
+        "what came meanwhile goes together"
+    )
+    for watch in crowd[1:]:
+        watch.cancel()
+    waiting = [asyncio.ensure_future(crowd[0].take())]
+    await asyncio.sleep(0)
+    host.put(b"d")
+    await asyncio.sleep(0)
+    assert waiting[0].done(), "one is no crowd"

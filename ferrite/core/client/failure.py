@@ -10,6 +10,7 @@ from ferrite.core.values import RefusalCode, value
 UNKNOWN_OUTCOME: Final = "unknown_outcome"
 DEADLINE_EXCEEDED: Final = "deadline_exceeded"
 UNREACHABLE: Final = "unreachable"
+NO_LEADER: Final = "no_leader"
 """This client's own codes beside the doors'; the doors use the first one as well."""
 
 

@@ -32,6 +32,7 @@ from ferrite.core.client.failure import (
     BROKEN_SESSION,
     DEADLINE_EXCEEDED,
     MACHINE,
+    NO_LEADER,
     TRANSIENT,
     UNKNOWN_OUTCOME,
     UNREACHABLE,
@@ -332,8 +333,9 @@ class Requests:
         if call.unsettled:
             failure = _unknown(call.last)
         elif call.last is not None:
+            leaderless = call.last.code == RefusalCode.NOT_LEADER.value and not self.endpoints.leader
             failure = Failure(
-                code=call.last.code,
+                code=NO_LEADER if leaderless else call.last.code,
                 detail=call.last.detail,
                 certainly_not_applied=True,
                 revision=call.last.revision,

@@ -199,6 +199,11 @@ class WatchHub:
             if not watcher.ended:
                 self._end(watcher, reason, detail, self._given(watcher))
 
+    @property
+    def ready_count(self) -> int:
+        """How many `take_ready` would return."""
+        return len(self._ready)
+
     def take_ready(self) -> list[int]:
         """Return the watches that got something since the last call, in the order in which they got it."""
         ready = list(self._ready)

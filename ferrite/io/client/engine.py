@@ -58,7 +58,7 @@ class Engine:
         self._scheme: Scheme = "grpc"
         self._requests: Requests | None = None
         self._connections: dict[str, Connection] = {}
-        self._calls: dict[int, tuple[Request, asyncio.Future[object]]] = {}
+        self._calls: dict[int, tuple[Request, CallKind, asyncio.Future[object]]] = {}
         self._calls_made = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = 0
@@ -130,7 +130,7 @@ class Engine:
         future: asyncio.Future[object] = self._loop.create_future()
         self._calls_made += 1
         call = self._calls_made
-        self._calls[call] = (request, future)
+        self._calls[call] = (request, kind, future)
         self._step(CallMade(call=call, kind=kind, deadline_us=deadline_us, endpoint=endpoint))
         try:
             result = await future
@@ -178,7 +178,7 @@ class Engine:
             self._step(None)
 
     def _try(self, action: Try) -> None:
-        request, _ = self._calls[action.call]
+        request, _, _ = self._calls[action.call]
 
         def done(outcome: Outcome) -> None:
             if not self._closed:
@@ -206,12 +206,12 @@ class Engine:
 
     def _finish(self, action: Finish) -> None:
         found = self._calls.pop(action.call, None)
-        if found is None or found[1].done():
+        if found is None or found[2].done():
             return
         if action.failure is not None:
-            found[1].set_exception(error_of(action.failure))
+            found[2].set_exception(error_of(action.failure))
         else:
-            found[1].set_result(action.answer)
+            found[2].set_result(action.answer)
 
     # ------------------------------------------------------------------------------------------------ the cluster
 
@@ -328,9 +328,9 @@ class Engine:
                 task.cancel()
                 await asyncio.wait([task])
         calls, self._calls = self._calls, {}
-        for request, future in calls.values():
+        for _, kind, future in calls.values():
             if not future.done():
-                future.set_exception(_ended(request))
+                future.set_exception(_ended(kind))
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
 
 
@@ -350,17 +350,9 @@ def _closed() -> Unavailable:
     return Unavailable("the client is closed", code="closed")
 
 
-def _ended(request: Request) -> FerriteError:
+def _ended(kind: CallKind) -> FerriteError:
     """What a call under way is told when its client is closed."""
-    changes = isinstance(request.operation, kv.Operation) and not (
-        isinstance(request.operation, kv.Txn) and kv.is_read_only(request.operation)
-    )
-    if not changes:
+    if kind is CallKind.REPEATABLE:
         return _closed()
-    return error_of(
-        Failure(
-            code="unknown_outcome",
-            detail="the client was closed while the change was under way",
-            certainly_not_applied=False,
-        )
-    )
+    detail = "the client was closed while the change was under way"
+    return error_of(Failure(code="unknown_outcome", detail=detail, certainly_not_applied=False))

@@ -2,7 +2,7 @@
 
 FerriteError
 Unavailable              nobody could carry it out in time; certainly not applied
-NotLeader, NoLeader, NoQuorum, Overloaded, ShuttingDown, StorageFailed, NotInitialized, TooStale, DeadlineExceeded
+NotLeader (and NoLeader), NoQuorum, Overloaded, ShuttingDown, StorageFailed, NotInitialized, TooStale, DeadlineExceeded
 UnknownOutcome           it may have happened, or may yet happen: read before you repeat it
 SessionExpired, RequestForgotten
 Refused                  it was understood and refused; repeating it changes nothing; certainly not applied
@@ -46,8 +46,8 @@ class NotLeader(Unavailable):
     """The nodes that answered do not lead and could not reach one that does."""
 
 
-class NoLeader(Unavailable):
-    """The cluster had no leader for the whole time."""
+class NoLeader(NotLeader):
+    """No node that answered knew of a leader."""
 
 
 class NoQuorum(Unavailable):

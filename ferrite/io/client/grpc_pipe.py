@@ -9,7 +9,7 @@ from typing import Any, Final
 from google.protobuf.message import Message as ProtoMessage
 from grpc import aio
 
-from ferrite.io.client.connection import Answered, Done, Lost, Outcome
+from ferrite.io.client.connection import Answered, Done, Lost, Outcome, Refusal
 from ferrite.io.client.grpc_errors import outcome_of_rpc, outcome_of_status
 from ferrite.io.client.grpc_words import RESULTS, leader_of
 from ferrite.io.grpc.pb import kv_pb2
@@ -33,7 +33,8 @@ class Pipe:
         self._ids = 0
         self._out: deque[tuple[kv_pb2.PipelineRequest, Done]] = deque()
         self._work = asyncio.Event()
-        self._in_flight: dict[int, Done] = {}
+        self._in_flight: dict[int, tuple[Done, int]] = {}
+        """Each with the size of its request."""
         self.broken: Outcome | None = None
         self.answered = False
         """The server has answered something: it has the method."""
@@ -65,9 +66,10 @@ class Pipe:
         size = 0
         while self._out and (not requests or size + self._out[0][0].ByteSize() <= MESSAGE_BYTES):
             request, done = self._out.popleft()
-            size += request.ByteSize()
+            request_bytes = request.ByteSize()
+            size += request_bytes
             requests.append(request)
-            self._in_flight[request.id] = done
+            self._in_flight[request.id] = (done, request_bytes)
         return kv_pb2.PipelineRequests(requests=requests)
 
     async def _read(self) -> None:
@@ -86,9 +88,10 @@ class Pipe:
             self._break(why)
 
     def _answered(self, response: kv_pb2.PipelineResponse) -> None:
-        done = self._in_flight.pop(response.id, None)
-        if done is None:
+        found = self._in_flight.pop(response.id, None)
+        if found is None:
             return
+        done, _ = found
         name = response.WhichOneof("result")
         if name == "error":
             error = response.error
@@ -105,8 +108,8 @@ class Pipe:
         self._writing.cancel()
         written, self._in_flight = self._in_flight, {}
         waiting, self._out = self._out, deque()
-        for done in written.values():
-            done(why)
+        for done, request_bytes in written.values():
+            done(_judge(why, request_bytes))
         detail = getattr(why, "detail", "the stream ended")
         for _, done in waiting:
             done(Lost(detail=detail, sent=False))
@@ -116,3 +119,16 @@ class Pipe:
         self._call.cancel()
         self._reading.cancel()
         await asyncio.wait([self._reading, self._writing])
+
+
+def _judge(why: Outcome, request_bytes: int) -> Outcome:
+    """What the end of the stream means for one request on it.
+
+    A message over the server's limit is refused unread, and ends the stream for all. What is larger than `MESSAGE_BYTES`
+    travels alone.
+    """
+    if not isinstance(why, Refusal) or why.code != "too_large":
+        return why
+    if request_bytes > MESSAGE_BYTES:
+        return Refusal(code=why.code, detail=why.detail, certainly_not_applied=True)
+    return Lost(detail="the stream ended: a larger request was refused", sent=True)

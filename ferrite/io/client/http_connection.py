@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
@@ -33,6 +35,7 @@ WATCH_SILENCE_S: Final = 30.0
 """Servers give a sign of life every 10 s."""
 LINE_BYTES_MAX: Final = 256 << 20
 """Of one revision of a watch: a bound against nonsense. A transaction of 128 values of 1 MiB, in base64, is below."""
+_JSON: Final = {"Content-Type": "application/json"}
 _NO_ANSWER: Final = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -81,7 +84,11 @@ class HttpConnection:
         self, method: str, path: str, body: Any, query: dict[str, str] | None, timeout_s: float
     ) -> tuple[int, Any]:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, self._connect_timeout_s))
-        asked = self._open().request(method, path, json=body, params=query, timeout=timeout)
+        # As a file: the library sends what is large piece by piece.
+        data = None if body is None else io.BytesIO(json.dumps(body).encode())
+        asked = self._open().request(
+            method, path, data=data, headers=_JSON if data else {}, params=query, timeout=timeout
+        )
         async with asked as answer:
             return answer.status, await answer.json(content_type=None)
 

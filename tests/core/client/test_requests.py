@@ -235,7 +235,7 @@ def test_a_call_that_was_always_refused_ends_with_the_refusal() -> None:
             actions = calls.step([], now_us)
     failure = finished(actions).failure
     assert failure is not None
-    assert (failure.code, failure.certainly_not_applied) == ("not_leader", True)
+    assert (failure.code, failure.certainly_not_applied) == ("no_leader", True)
     assert now_us <= TIMEOUT_US
 
 

@@ -28,6 +28,7 @@ from ferrite.client import (
     Range,
     RequestForgotten,
     SessionExpired,
+    TooLarge,
     Unavailable,
     UnknownOutcome,
     Value,
@@ -203,6 +204,23 @@ async def test_an_increment_whose_answer_is_lost_counts_once(protocol: str) -> N
         found = await client.get("n")
         assert found is not None and (found.text, found.version) == ("-2", 2)
         assert served.machine.sessions[-1].request_id == served.machine.sessions[-2].request_id
+
+
+@BOTH
+async def test_what_is_too_large_is_refused_and_does_not_hurt_others(protocol: str) -> None:
+    async with connected(protocol) as (_, client):
+        huge = [Put(f"k{number}", bytes(1 << 20)) for number in range(20)]
+        refusals = await asyncio.gather(
+            client.txn().then(*huge).commit(),
+            *(client.put(f"small/{number}", "v") for number in range(20)),
+            return_exceptions=True,
+        )
+        # A stream may break under it before the server's word arrives: then it is not certain, and says why.
+        assert isinstance(refusals[0], TooLarge | UnknownOutcome)
+        assert "too_large" in str(refusals[0])
+        assert not (await client.range(prefix="k")).kvs
+        assert not [one for one in refusals[1:] if isinstance(one, BaseException)]
+        assert all(one.version == 1 for one in (await client.range(prefix="small/")).kvs)
 
 
 @BOTH

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from ferrite.client import AsyncClient, LeaseLost, LockTimeout, Put
+from ferrite.client import AsyncClient, KeyValue, LeaseLost, LockTimeout, Put
 from ferrite.core.kv import LeaseKeepAlive, LeaseRevoke
 from tests.io.client.served import serving
 from tests.io.client.test_async_client import BOTH, connected
@@ -107,6 +108,10 @@ async def test_who_waits_learns_that_its_own_lease_ended() -> None:
                 await asyncio.wait_for(waiting, 5)
 
 
+async def _step(items: AsyncIterator[KeyValue]) -> KeyValue:
+    return await anext(items)
+
+
 @BOTH
 async def test_an_election_shows_its_leader_and_what_it_proclaims(protocol: str) -> None:
     async with connected(protocol) as (served, client):
@@ -117,7 +122,7 @@ async def test_an_election_shows_its_leader_and_what_it_proclaims(protocol: str)
             shown = client.observe("chief")
             assert (await anext(shown)).text == "alice"
             await office.proclaim("Alice")
-            following = asyncio.create_task(anext(shown))  # type: ignore[arg-type]  # an async generator's step is a coroutine
+            following: asyncio.Task[KeyValue] = asyncio.create_task(_step(shown))
             (await nth_watch(served, 1)).deliver(delivery(99, office.key))
             assert (await following).text == "Alice"
             await shown.aclose()  # type: ignore[attr-defined]  # an async generator

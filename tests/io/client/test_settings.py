@@ -76,7 +76,7 @@ async def test_wrong_arguments_of_calls_are_refused_before_anything_is_sent() ->
         lambda: Mod("k") < -1,
         lambda: Put(""),
         lambda: Range("a", prefix="b"),
-        lambda: AsyncClient("a:1").txn().if_(True),
+        lambda: AsyncClient("a:1").txn().if_(True),  # type: ignore[arg-type]  # what is tested
     ],
 )
 def test_conditions_and_steps_say_what_they_expect(wrong: Any) -> None:
