@@ -92,7 +92,7 @@ async def show_playground(client: AsyncClient, nodes: list[PlaygroundNode]) -> N
         while True:
             picture = await look(client, nodes)
             if live is not None:
-                live.update(_screen(picture), refresh=True)
+                live.update(screen(picture), refresh=True)
             else:
                 _print_changes(picture, shown)
             await asyncio.sleep(REFRESH_S)
@@ -116,7 +116,7 @@ def introduction(nodes: list[PlaygroundNode]) -> list[str]:
         f"  {ctl} put greeting hello",
         f'  {ctl} get "" --prefix',
         f'  {ctl} watch "" --prefix',
-        f"  {ctl} move-leader 2",
+        *([f"  {ctl} move-leader 2"] if len(nodes) > 1 else []),
         f"  {ctl} endpoint status --cluster -w table",
         "Ctrl-C ends and removes everything.",
     ]
@@ -139,7 +139,8 @@ def _live() -> Live:
     return Live(console=console, auto_refresh=False, screen=True)
 
 
-def _screen(picture: Picture) -> Group:
+def screen(picture: Picture) -> Group:
+    """The table of nodes, what to try, and the ends of their logs."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.table import Table

@@ -75,7 +75,7 @@ def settings_of(context: click.Context) -> Settings:
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     assert parameter.name is not None, "an option has a name"
-    if context.get_parameter_source(parameter.name) is ParameterSource.DEFAULT:
+    if value is None or context.get_parameter_source(parameter.name) is ParameterSource.DEFAULT:
         return
     try:
         checked = _CHECKS[parameter.name](value)
