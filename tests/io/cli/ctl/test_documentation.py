@@ -48,7 +48,7 @@ def test_a_line_with_a_wrong_option_would_not_parse() -> None:
 
 def test_the_table_has_every_command_of_ferritectl() -> None:
     shown = {tuple(parsed(shlex.split(line)[1:])) for line in LINES}
-    there = set()
+    there: set[tuple[str, ...]] = set()
     for name in COMMANDS:
         command = ferritectl.get_command(click.Context(ferritectl), name)
         if isinstance(command, click.Group):
