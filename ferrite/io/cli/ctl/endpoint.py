@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _STATUS_COLUMNS: Final = (
     "ENDPOINT", "ID", "VERSION", "DB SIZE", "IS LEADER", "IS LEARNER", "RAFT TERM", "RAFT INDEX", "RAFT APPLIED INDEX", "ERRORS",
 )  # fmt: skip
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+_UNIT_FULL: Final = 999.5
+"""Sizes from here on would round to 1000 of a unit, and are 1.0 of the next."""
+_ONE_DIGIT_BELOW: Final = 9.95
 
 
 @group("endpoint", short_help="Single nodes: status, health.")
@@ -229,9 +233,9 @@ def _took(answer: Health) -> str:
 
 def human_size(size_bytes: int) -> str:
     """As etcdctl writes sizes: powers of 1000, 20 kB or 1.2 MB."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
-            return f"{size:.1f} {unit}" if size < 10 and unit != "B" else f"{size:.0f} {unit}"
+    size, unit = float(size_bytes), 0
+    while size >= _UNIT_FULL and unit < len(_UNITS) - 1:
         size /= 1000
-    raise AssertionError("the last unit takes everything")
+        unit += 1
+    digits = 1 if unit and size < _ONE_DIGIT_BELOW else 0
+    return f"{size:.{digits}f} {_UNITS[unit]}"

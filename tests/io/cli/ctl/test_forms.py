@@ -15,6 +15,7 @@ from ferrite.client import (
     RangeAnswer,
     WatchBatch,
 )
+from ferrite.io.cli.ctl.endpoint import human_size
 from tests.io.cli.ctl.conftest import Ctl
 from tests.io.cli.ctl.fake_client import KV, FakeClient
 
@@ -185,3 +186,14 @@ def test_what_has_no_table_refuses_before_anything_is_sent(
     assert ran.code == 3
     assert "has no table form" in ran.err
     assert fake.calls == []
+
+
+@pytest.mark.parametrize(
+    "size, text",
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (20_480, "20 kB"), (9_949, "9.9 kB"), (9_950, "10 kB"),
+        (999_499, "999 kB"), (999_999, "1.0 MB"), (12_300_000_000, "12 GB"), (5 * 10**15, "5000 TB"),
+    ],
+)  # fmt: skip
+def test_sizes_are_short(size: int, text: str) -> None:
+    assert human_size(size) == text

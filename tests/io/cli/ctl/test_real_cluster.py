@@ -196,3 +196,15 @@ def test_nobody_at_the_endpoints_is_exit_code_2(ctl: Ctl) -> None:
     assert (ran.code, ran.out) == (2, b"")
     assert "127.0.0.1:1 cannot be reached" in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(ctl: Ctl, endpoints: str) -> None:
+    revision = json.loads(ctl("put", "pipe", "1", "-w", "json").text)["header"]["revision"]
+    with start_ctl("watch", "pipe", "--rev", str(revision), endpoints=endpoints) as process:
+        assert read_line(process) == "PUT"
+        assert process.stdout is not None
+        process.stdout.close()
+        ctl("put", "pipe", "2")
+        assert process.wait(20) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
