@@ -130,6 +130,7 @@ from ferrite.core.kv.watch_values import (
 )
 from ferrite.core.snapshot_file import (
     ExpectedSnapshot,
+    SealCheck,
     SnapshotContents,
     SnapshotHeader,
     SnapshotInvalid,
@@ -215,6 +216,7 @@ __all__ = [
     "ReadableStore",
     "RestorePlan",
     "RevisionChanges",
+    "SealCheck",
     "Session",
     "SessionLimits",
     "SetNoSpace",

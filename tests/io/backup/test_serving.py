@@ -103,7 +103,11 @@ async def test_a_node_without_data_has_nothing_to_copy(tmp_path: Path) -> None:
     empty = StateStore.open(tmp_path / "empty", identity=IDENTITY, options=SMALL)
     for cluster_id in (NO_CLUSTER, b"c" * 16):
         backups = Backups(
-            empty, cluster_id=partial(bytes, cluster_id), cluster_name="", source=NodeId(1), post=lambda _: None
+            empty,
+            cluster_id=partial(bytes, cluster_id),
+            cluster_name="",
+            source=NodeId(1),
+            post=lambda _: None,
         )
         with pytest.raises(RequestRefused) as refused:
             backups.begin()
