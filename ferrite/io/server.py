@@ -139,13 +139,7 @@ class _Server:
             limits=watch_limits(config),
             progress_interval_ms=config.network.watch_progress_interval,
         )
-        backups = Backups(
-            storage.state,
-            cluster_id=lambda: replica.status().cluster_id,
-            cluster_name=config.cluster.name,
-            source=identity.node_id,
-            post=node.post_all,
-        )
+        backups = self._backups(storage, replica, node)
         sources = Sources(
             facts=lambda: storage.state.facts,
             watchers=lambda: watches.count,
@@ -184,6 +178,15 @@ class _Server:
             transport=transport,
             grpc=GrpcServer(path, config, RaftHandlers(transport, who)),
             http=HttpServer(path, http_settings(config), lambda: _http_identity(who())),
+        )
+
+    def _backups(self, storage: Storage, replica: Replica, node: Node) -> Backups:
+        return Backups(
+            storage.state,
+            cluster_id=lambda: replica.status().cluster_id,
+            cluster_name=self._config.cluster.name,
+            source=storage.recovered.identity.node_id,
+            post=node.post_all,
         )
 
     async def _start(self, running: _Running) -> None:
