@@ -93,7 +93,7 @@ def status(context: click.Context, path: str) -> None:
 )
 @click.option("--sha256", metavar="HEX", default="", help="What the file must have: as save and status say.")
 @click.pass_context
-def restore(context: click.Context, path: str, **given: Any) -> None:
+def restore(context: click.Context, /, path: str, **given: Any) -> None:
     """Make the data directory of one member of a new cluster from FILE, all or nothing. No node need run.
 
     Run it once for each member, on its machine, with the same FILE, members and token; then start the nodes.
