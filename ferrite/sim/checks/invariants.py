@@ -147,6 +147,16 @@ class Invariants:
                 f"node {node} at {applied_index}: {state_hash.hex()[:16]}, another node had {known.hex()[:16]}",
             )
 
+    def fingerprint(self, node: NodeId, applied_index: int, fingerprint: int) -> None:
+        """What a node's state store holds at an applied index, in one number."""
+        # S16: the same, at no cost: as often as one likes.
+        if self.checks.ghost.fingerprints.setdefault(applied_index, fingerprint) != fingerprint:
+            self.checks.fail(
+                "S16",
+                "States at the same applied index are equal on all nodes.",
+                f"node {node} at {applied_index}: another node's state store held other pairs there",
+            )
+
     def snapshot_saved(self, node: NodeId, snapshot: SnapshotMeta) -> None:
         """A snapshot file was built."""
         index = snapshot.last_index
