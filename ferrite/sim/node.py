@@ -324,6 +324,7 @@ class Node:
                 return
         row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
         idle = not self._inbox
+        world.invariants.heard(self.seen_as, header.source, batch)
         for message in batch:
             self._inbox.append(events.MessageReceived(header=header, message=message))
             if world.recording is not None:
