@@ -144,7 +144,7 @@ class Node:
             self.replica = world.replica_class(self._config(), recovered, self.local_us)
         except Exception as error:
             raise finding(world, self.node_id, error) from error
-        world.invariants.stepped(self.seen_as, self.replica.glance(), [])
+        world.invariants.started(self.seen_as, self.replica.status())
         self._arm()
 
     def _config(self) -> ReplicaConfig:

@@ -152,6 +152,8 @@ class Ghost:
     """Term -> (node, boot) that led it."""
     votes: dict[int, dict[NodeId, NodeId]] = field(default_factory=dict)
     """Term -> voter -> candidate, as durable on disks."""
+    pre_votes: dict[tuple[NodeId, int], set[NodeId]] = field(default_factory=dict)
+    """(pre-candidate, the term it asked for) -> who has said that it would vote for it."""
     disks: dict[NodeId, GhostDisk] = field(default_factory=dict)
     taken: dict[tuple[int, int, int], int] = field(default_factory=dict)
     """Origin of a command (node, boot, request) -> its committed index."""

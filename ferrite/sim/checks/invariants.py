@@ -1,6 +1,6 @@
 """The cheap invariants, checked after every step: O(1) amortized per event, one English sentence above each check.
 
-The names are those of Ongaro's thesis (figure 3.2) and of Ferrite's catalogue (S1-S24). A replica is seen through its status
+The names are those of Ongaro's thesis (figure 3.2) and of Ferrite's catalogue (S1-S25). A replica is seen through its status
 and through what enters and leaves it; what is durable is tracked from `Persist` orders and finished syncs, and compared with
 the recovered log at every start.
 """
@@ -13,6 +13,7 @@ from ferrite.core import (
     NodeId,
     Recovered,
     ReplicaConfig,
+    ReplicaStatus,
     SnapshotMeta,
     actions,
     messages,
@@ -22,9 +23,9 @@ from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_ap
 from ferrite.sim.checks.ghost import Ghost, apply_to
 from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.recovery import recovered_problem
-from ferrite.sim.checks.role import membership_in_force, monotonic, progress_of_peers
+from ferrite.sim.checks.role import campaigned, membership_in_force, monotonic, progress_of_peers, remembers
 from ferrite.sim.checks.send import sending
-from ferrite.sim.checks.shared import LEADER, Checks, Seen, View
+from ferrite.sim.checks.shared import CANDIDATE, LEADER, Checks, Seen, View
 
 
 class Invariants:
@@ -72,6 +73,11 @@ class Invariants:
                 f"committed is {self.checks.ghost.commit_index}",
             )
 
+    def started(self, node: NodeId, status: ReplicaStatus) -> None:
+        """A replica was made of what its node recovered."""
+        remembers(self.checks, node, status)
+        self.stepped(node, status, ())
+
     def stepped(self, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
         """Check the step that turned the status before into this one and ordered these actions."""
         self.steps += 1
@@ -86,6 +92,8 @@ class Invariants:
         leads = status.role is LEADER
         if leads and (before is None or before.role is not LEADER or before.term != status.term):
             became_leader(checks, node, seen, status)
+        if status.role is CANDIDATE and before is not None and status is not before:
+            campaigned(checks, node, seen, before, status)
         if before is not None and status is not before:  # The same object: the same numbers.
             monotonic(checks, node, before, status)
         if before is None or status.commit_index != before.commit_index:

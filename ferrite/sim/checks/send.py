@@ -1,10 +1,12 @@
-"""What leaves a node: S11, which kills a whole class of bugs without any crash. One English sentence above each check."""
+"""What leaves a node: S11, which kills a whole class of bugs without any crash, and S25. One English sentence above each
+check.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from ferrite.core import NodeId, messages
+from ferrite.core import NodeId, Term, messages
 from ferrite.sim.checks.chunks import chunk_sent
 from ferrite.sim.checks.shared import Checks
 
@@ -27,9 +29,12 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
     if fine and type(message) not in _PROMISES:
         if type(message) is messages.InstallSnapshot:
             chunk_sent(checks, node, to, message)
+        elif type(message) is messages.PreVoteResponse and message.vote_granted:
+            _pre_vote(checks, node, to, message.proposed_term)
         return
     match message:
-        case messages.RequestVote(term=term):
+        case messages.RequestVote(term=term, disrupt=disrupt):
+            _asked(checks, node, term, disrupt=disrupt)
             # S11: a candidate's vote for itself (it may have moved on to a later term since).
             fine = fine and checks.ghost.votes.get(term, {}).get(node) == node
         case messages.RequestVoteResponse(term=term, vote_granted=True):
@@ -48,6 +53,23 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
             "S11",
             "What a message promises is durable at the moment it leaves.",
             f"node {node} sends {message} to {to}; durable: {disk.hard_state}, log to {disk.durable.last_index}",
+        )
+
+
+def _pre_vote(checks: Checks, node: NodeId, to: NodeId, term: Term) -> None:
+    # One that comes after the campaign changes nothing, and a node that lost that term in a crash asks anew.
+    if checks.ghost.disk(to).ordered_hard_state.term < term:
+        checks.ghost.pre_votes.setdefault((to, term), set()).add(node)
+
+
+def _asked(checks: Checks, node: NodeId, term: Term, *, disrupt: bool) -> None:
+    unasked = checks.seen[node].unasked
+    # S25 PreVote (thesis 9.6): unless its leader handed over, nobody campaigns without a quorum of every configuration in force.
+    if unasked is not None and unasked[0] == term and not disrupt:
+        checks.fail(
+            "S25",
+            "Who was not told to campaigns only after a quorum of every configuration in force would vote for it.",
+            f"node {node} campaigns for term {term} with pre-votes of {list(unasked[1])}",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ferrite.core import Glance, NodeId, ReplicaConfig, ReplicaStatus, Role
+from ferrite.core import Glance, NodeId, ReplicaConfig, ReplicaStatus, Role, Term
 from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.checks.marks import Marks
 from ferrite.sim.violation import Violation
@@ -45,6 +45,8 @@ class Seen:
     chunks: dict[tuple[NodeId, bytes, int], tuple[int, int]] = field(default_factory=dict)
     """(peer, snapshot, offset) -> (when, how often) this piece was sent since then, within one heartbeat interval."""
     sendings: dict[NodeId, Sending] = field(default_factory=dict)
+    unasked: tuple[Term, tuple[NodeId, ...]] | None = None
+    """Its last campaign, when that began without a quorum of pre-votes: the term, and whose it had, the own included."""
     tail_lost: set[NodeId] = field(default_factory=set)
     """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
 
