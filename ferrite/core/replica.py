@@ -108,8 +108,7 @@ class Replica:
         office, pending = raft.office, raft.pending
         # A comparison, not `min`, where every step comes by: the call costs several times as much.
         deadline_us = office.heartbeat_due_us if office else raft.election_deadline_us
-        if pending.sweep_us < deadline_us:
-            deadline_us = pending.sweep_us
+        deadline_us = min(deadline_us, pending.sweep_us)
         if raft.flush_due_us < deadline_us:
             deadline_us = min(deadline_us, flush_deadline_us(raft))
         if pending.reads_waiting or pending.contexts:

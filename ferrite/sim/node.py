@@ -323,12 +323,13 @@ class Node:
                 world.counters["frames_damaged"] += 1
                 world.row("arrive", send=send_row, node=self.node_id, damaged=True)
                 return
+        world.invariants.heard(self.seen_as, header.source, batch)
         inbox = self._inbox
         idle = not inbox
         for message in batch:
             inbox.append(events.MessageReceived(header=header, message=message))
         if world.recording is not None:
-            row = world.row("arrive", send=send_row, node=self.node_id, damaged=False)
+            row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
             self._causes.extend([row] * len(batch))
         if idle:
             # As the last deed of what happens now: at once, when nothing else is to happen at this instant.

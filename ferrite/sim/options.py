@@ -100,6 +100,10 @@ class FaultOptions:
     """For a while each new leader falls soon after its election."""
     forgetful_voter_every_us: int = 0
     """A voter loses the tail that only it and the leader held, and the leader falls: on one node a run at most."""
+    lost_repair_every_us: int = 0
+    """A leader that was cut off is repaired when it returns, and its disk forgets the repair: on one node a run at most."""
+    rolling_restart_every_us: int = 0
+    """Leadership is handed over and back, then every follower restarts in turn and hears late frames first."""
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0

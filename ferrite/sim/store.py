@@ -7,7 +7,6 @@ and a later one never survives an earlier one (RocksDB's write-ahead log, recove
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-
 from typing import Final
 
 from ferrite.core.kv import MemoryStore, Pair, Write, local_key
@@ -21,9 +20,9 @@ _MASK: Final = (1 << 64) - 1
 class StateImage:
     """One image of a state, with a fingerprint of what is replicated in it.
 
-    The fingerprint is the sum of a hash of each pair, so a write changes it by what it takes away and what it brings: equal states
-    have equal ones, however they were made, and different states have different ones but for one case in 2^64. It holds within
-    one process only.
+    The fingerprint is the sum of a hash of each pair, so a write changes it by what it takes away and what it brings. Equal
+    states have equal ones, however they were made; different states have different ones but for one case in 2^64. It holds
+    within one process only.
     """
 
     __slots__ = ("fingerprint", "pairs")

@@ -193,6 +193,17 @@ class Ghost:
             return self.committed[index] == chain
         return disk.durable.chain_at(index) == chain
 
+    def state_contradicts_log(self, disk: GhostDisk, applied_index: int) -> bool:
+        """Is a state ahead of its log, or made of other entries than those that came back when a repair was lost?"""
+        if applied_index <= disk.installed_index:
+            return False
+        if applied_index > disk.log.last_index:
+            return True
+        return disk.tail_was_taken and disk.log.chain_at(applied_index) not in (
+            None,
+            self.committed[applied_index],
+        )
+
     def membership(self, payload: bytes) -> Membership:
         """Decode the payload of a membership entry, once."""
         found = self._decoded.get(payload)

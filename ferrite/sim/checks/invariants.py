@@ -18,6 +18,7 @@ from ferrite.core import (
     actions,
     messages,
 )
+from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
 from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
@@ -194,3 +195,9 @@ class Invariants:
     def sending(self, node: NodeId, to: NodeId, message: messages.Message) -> None:
         """A message leaves a node."""
         sending(self.checks, node, to, message)
+
+    def heard(self, node: NodeId, source: NodeId, batch: Sequence[messages.Message]) -> None:
+        """Messages have arrived at a node that runs."""
+        for message in batch:
+            if type(message) is messages.InstallSnapshotResponse:
+                chunk_answered(self.checks, node, source, message)

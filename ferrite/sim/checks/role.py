@@ -71,8 +71,8 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
     top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
     if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
         return
-    if status.applied_index > max(log.last_index, disk.installed_index):
-        return  # A state ahead of a log that lost its tail: the replica's first order must be to stop (contract 9).
+    if checks.ghost.state_contradicts_log(disk, status.applied_index):
+        return  # The log lost its tail: the replica's first order must be to stop (contract 9).
     index, expected = checks.ghost.membership_of(disk)
     # S14: the latest membership in the log is in force, committed or not, and goes when its entry is truncated (thesis 4.1).
     if status.membership != expected:
