@@ -59,6 +59,10 @@ class Raft:
         """What frames to each peer bear, until anything of it changes."""
         self.accepted: dict[NodeId, Header] = {}
         """By source: the header that was found to be in order last. The very same object needs no second look."""
+        self.standing = 0
+        """Counts the changes of role, term, leader and membership: while it stands still, so do they."""
+        self.term: Term = Term(0)
+        self.leader: NodeId = NO_NODE
         self.identity = recovered.identity
         self.node_id: NodeId = recovered.identity.node_id
         self.now_us = now_us
@@ -101,7 +105,6 @@ class Raft:
 
         self.verified: tuple[Term, Index] = (Term(0), Index(0))
         """The term, and how far its leader has proved our log to be its own (since this boot)."""
-        self.leader: NodeId = NO_NODE
         self.leader_connected = False
         self.leader_heard_us: int | None = None
         self.election_deadline_us = NEVER_US
@@ -116,13 +119,15 @@ class Raft:
         self._fresh: list[tuple[Term, NodeId, Message, bool]] = []
         self._held: deque[tuple[int, Term, NodeId, Message]] = deque()
         self._announced: Announce | None = None
+        self._announced_standing = -1
 
     # -- identity ---------------------------------------------------------------------------------------------
 
     def _set_hard_state(self, hard_state: HardState) -> None:
         self.hard_state = hard_state
         self._forget_headers()
-        self.term: Term = hard_state.term
+        self.standing += 1
+        self.term = hard_state.term
         """The current term, durable or about to be."""
         self.initialized = hard_state.cluster_id != NO_CLUSTER
         """Does this node belong to a cluster?"""
@@ -131,6 +136,7 @@ class Raft:
         """Replace the memberships: the committed one and those after it in the log. The list is never changed in place."""
         self.memberships = memberships
         self._forget_headers()
+        self.standing += 1
         self.membership_index, self.membership = memberships[-1]
         """The membership in force: the latest in the log, committed or not (thesis 4.1), and where it stands (0: it is older
         than what was replayed)."""
@@ -267,6 +273,7 @@ class Raft:
 
     def take_role(self, role: RoleState) -> None:
         """Be this from now on."""
+        self.standing += 1
         self.role: RoleState = role
         self.office = role if isinstance(role, Leader) else None
         """The role's data when this replica leads."""
@@ -293,6 +300,7 @@ class Raft:
     def follow(self, leader: NodeId) -> None:
         """Take note of who leads this term; reads under way to somebody else are asked anew."""
         if leader != self.leader:
+            self.standing += 1
             self.leader = leader
             self.leader_connected = True
             self.pending.ask_reads_anew()
@@ -316,9 +324,8 @@ class Raft:
 
     def reset_election_timer(self) -> None:
         """Choose a new time to campaign; voters that others are preferred to wait longer for each of them."""
-        config = self.config
-        shortest_us = config.election_timeout_min_us
-        spread = config.election_timeout_max_us - shortest_us
+        shortest_us = self.config.election_timeout_min_us
+        spread = self.config.election_timeout_max_us - shortest_us
         delay_us = self.dice.below(spread + 1) + self._preferred * (spread // 2)
         self.election_deadline_us = self.now_us + shortest_us + delay_us
 
@@ -420,12 +427,16 @@ class Raft:
             self.refuse(request, refusal, detail)
         self.actions.extend(Abandon(request=request, detail=detail) for request in unknown if request)
         self.take_role(Follower())
+        self.standing += 1
         self.leader = NO_NODE
         self.announce()
         self.actions.append(Stop(code=code, detail=detail))
 
     def announce(self) -> None:
         """Tell the host what it shows and connects to, when it changed."""
+        if self._announced_standing == self.standing:
+            return
+        self._announced_standing = self.standing
         last, role, membership = self._announced, self.role.role, self.membership
         if (
             last is None

@@ -92,6 +92,7 @@ class Replica:
         self._deadline_us = -1
         """-1: not known yet."""
         self._glance: Glance | None = None
+        self._glance_standing = -1
 
     @property
     def deadline_us(self) -> int:
@@ -112,7 +113,7 @@ class Replica:
         deadline_us = min(deadline_us, pending.sweep_us)
         if raft.flush_due_us < deadline_us:
             deadline_us = min(deadline_us, flush_deadline_us(raft))
-        if pending.reads_waiting or pending.contexts:
+        if pending.contexts or pending.reads_waiting:
             deadline_us = min(deadline_us, read_deadline_us(raft))
         if office:
             if office.quorum_due_us < deadline_us:
@@ -121,8 +122,8 @@ class Replica:
                 deadline_us = min(deadline_us, office.change.deadline_us)
             if office.transfer:
                 deadline_us = min(deadline_us, office.transfer.deadline_us)
-        if raft.apply_retry_us > raft.now_us:
-            deadline_us = min(deadline_us, raft.apply_retry_us)
+        if raft.now_us < raft.apply_retry_us < deadline_us:
+            deadline_us = raft.apply_retry_us
         if raft.shutdown_deadline_us is not None:
             deadline_us = min(deadline_us, raft.shutdown_deadline_us)
         for _, transfer_deadline_us in raft.transfer_requests:
@@ -170,8 +171,16 @@ class Replica:
 
     def glance(self) -> Glance:
         """Return the few numbers that a look after every step needs: the same object while they are the same."""
-        raft = self._raft
-        last, office = self._glance, raft.office
+        raft, last = self._raft, self._glance
+        if (
+            last is not None
+            and self._glance_standing == raft.standing
+            and last.commit_index == raft.commit_index
+            and last.applied_index == raft.applied_index
+            and last.last_log_index == raft.log.last_index
+        ):
+            return last
+        self._glance_standing, office = raft.standing, raft.office
         role, peers = raft.role.role, office.progress if office else _NO_PEERS
         if (
             last is None
@@ -431,8 +440,8 @@ def _settle(raft: Raft) -> None:
     if office:
         if office.memberships is not raft.memberships:
             follow_membership(raft, office)
-        replicate(raft, office)
-        send_snapshots(raft, office)
+        if replicate(raft, office):
+            send_snapshots(raft, office)
     if raft.stepping_down:
         raft.stepping_down = False
         raft.become_follower(raft.term)

@@ -17,7 +17,7 @@ def status_of(raft: Raft) -> ReplicaStatus:
             match_index=progress.match_index,
             next_index=progress.next_index,
             state=progress.state._value_,  # `value` without the detour over a property
-            inflight_messages=len(progress.inflight),
+            inflight_messages=progress.inflight_messages,
             inflight_bytes=progress.inflight_bytes,
             last_heard_us=progress.last_heard_us,
         )

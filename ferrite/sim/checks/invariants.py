@@ -8,6 +8,7 @@ the recovered log at every start.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ferrite.core import (
     NodeId,
@@ -26,6 +27,21 @@ from ferrite.sim.checks.recovery import recovered_problem
 from ferrite.sim.checks.role import campaigned, membership_in_force, monotonic, progress_of_peers, remembers
 from ferrite.sim.checks.send import sending
 from ferrite.sim.checks.shared import CANDIDATE, LEADER, Checks, Seen, View
+
+Send: Final = actions.Send
+"""By its plain name, because this is asked of nearly every action there is."""
+
+
+def _moved_on(checks: Checks, node: NodeId, seen: Seen, before: View | None, status: View) -> None:
+    """Something that a replica says of itself is not what it said before; `before` is None at its start."""
+    if status.role is LEADER and (before is None or before.role is not LEADER or before.term != status.term):
+        became_leader(checks, node, seen, status)
+    if before is not None:
+        if status.role is CANDIDATE:
+            campaigned(checks, node, seen, before, status)
+        monotonic(checks, node, before, status)
+    if before is None or status.commit_index != before.commit_index:
+        commit_advanced(checks, node, before, status)
 
 
 class Invariants:
@@ -84,24 +100,25 @@ class Invariants:
         checks = self.checks
         seen = checks.seen[node]
         before = seen.status
+        upon_state: list[actions.Action] = []
         for action in ordered:
+            if type(action) is Send:  # Nearly all of them; they are looked at when they leave.
+                continue
             if type(action) is actions.Persist:
                 ordered_persist(checks, node, action, before, status)
+                seen.membership_due = True
             elif type(action) is actions.LoadEntries:
                 ordered_load(checks, node, action)
-        leads = status.role is LEADER
-        if leads and (before is None or before.role is not LEADER or before.term != status.term):
-            became_leader(checks, node, seen, status)
-        if status.role is CANDIDATE and before is not None and status is not before:
-            campaigned(checks, node, seen, before, status)
-        if before is not None and status is not before:  # The same object: the same numbers.
-            monotonic(checks, node, before, status)
-        if before is None or status.commit_index != before.commit_index:
-            commit_advanced(checks, node, before, status)
-        membership_in_force(checks, node, seen, status)
-        if leads:
+            elif type(action) is actions.Apply or type(action) is actions.DiscardLog:
+                upon_state.append(action)
+        if status is not before:  # The same object: the same numbers.
+            _moved_on(checks, node, seen, before, status)
+            seen.membership_due = True
+        if seen.membership_due:
+            membership_in_force(checks, node, seen, status)
+        if status.role is LEADER:
             progress_of_peers(checks, node, seen, status)
-        for action in ordered:
+        for action in upon_state:
             if type(action) is actions.Apply:
                 ordered_apply(checks, node, seen, status, action)
             elif type(action) is actions.DiscardLog:
@@ -184,6 +201,7 @@ class Invariants:
                 f"node {node} had applied {seen.applied_index} and installed {applied_index}",
             )
         seen.applied_index = applied_index
+        seen.membership_due = True
         disk = self.checks.ghost.disk(node)
         self.checks.marks.hit("snapshot_installed")
         held = disk.log.chain_at(applied_index)

@@ -70,6 +70,7 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
     log = disk.log
     top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
     if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
+        seen.membership_due = False
         return
     if checks.ghost.state_contradicts_log(disk, status.applied_index):
         return  # The log lost its tail: the replica's first order must be to stop (contract 9).
@@ -83,6 +84,7 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
             f"its log says {expected.voters}/{expected.outgoing} (index {index})",
         )
     seen.membership_index = top
+    seen.membership_due = False
 
 
 def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:

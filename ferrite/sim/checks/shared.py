@@ -42,6 +42,8 @@ class Seen:
     applied_index: int = 0
     apply_outstanding: bool = False
     membership_index: int = -1
+    membership_due: bool = True
+    """What decides the membership in force may have moved since it was looked at: the log, its base, a snapshot, the replica."""
     chunks: dict[tuple[NodeId, bytes, int], tuple[int, int]] = field(default_factory=dict)
     """(peer, snapshot, offset) -> (when, how often) this piece was sent since then, within one heartbeat interval."""
     sendings: dict[NodeId, Sending] = field(default_factory=dict)
