@@ -39,6 +39,7 @@ from ferrite.core.values import (
     StopCode,
     Term,
     encode_payload,
+    maker,
     payload_kind,
     payload_time_us,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "encode_membership",
     "encode_payload",
     "events",
+    "maker",
     "messages",
     "payload_kind",
     "payload_time_us",

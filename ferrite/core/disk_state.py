@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from ferrite.core.actions import Persist
 from ferrite.core.raft_log import RaftLog
-from ferrite.core.values import HardState, Index, Term, must
+from ferrite.core.values import HardState, Index, Term, maker, must
+
+_new_persist: Final = maker(Persist)
 
 
 class DiskState:
@@ -60,7 +63,7 @@ class DiskState:
         entries = log.tail(self._unwritten_first) or ()
         must(self._unwritten_first + len(entries) == log.last_index + 1, "unwritten entries are in the cache")
         self.write_seq += 1
-        persist = Persist(
+        persist = _new_persist(
             write_seq=self.write_seq,
             hard_state=hard_state if self._hard_state_dirty else None,
             base=self._base,

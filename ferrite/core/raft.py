@@ -33,6 +33,7 @@ from ferrite.core.values import (
     RequestId,
     StopCode,
     Term,
+    maker,
     must,
     payload_kind,
     payload_time_us,
@@ -42,6 +43,7 @@ NEVER_US: Final = 1 << 62
 """A deadline that does not come."""
 _MEMBERSHIP: Final = int(EntryKind.MEMBERSHIP)
 """A plain number: looking an enum's member up costs more than the comparison, and this runs for every entry."""
+_new_send: Final = maker(Send)
 STRANGERS_MAX: Final = 1000
 """Nodes outside the membership whose incarnations are remembered: a fresh node knows nobody yet, everybody else few."""
 
@@ -233,7 +235,7 @@ class Raft:
                 continue
             gate = disk.write_seq if promise else disk.hard_state_seq
             if gate <= durable_seq:
-                actions.append(Send(to=to, message=message))
+                actions.append(_new_send(to=to, message=message))
             else:
                 self._held.append((gate, now_term, to, message))
         self._fresh.clear()

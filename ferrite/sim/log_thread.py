@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ferrite.core import Identity, Index, RecoveredLog, actions, events
+from ferrite.core import Identity, Index, RecoveredLog, actions, events, maker
 from ferrite.core.disk import DiskError, LogCorrupt, LogOptions, LogStore, check_log
 from ferrite.sim.checks.recovery import image_problem
 from ferrite.sim.dice import seeded
@@ -20,6 +20,7 @@ LOG_OPTIONS: Final = LogOptions(segment_bytes=16 << 10, record_bytes_max=2 << 10
 """Small, so that logs roll over to new segments, drop old ones, and split large writes into several records, all the time."""
 
 
+_new_persisted: Final = maker(events.Persisted)
 Order = actions.Persist | actions.LoadEntries | actions.DiscardLog
 
 
@@ -95,9 +96,9 @@ class LogThread:
         world.timeline.after(delay_us, self._end, last, rows)
 
     def _end(self, write_seq: int, rows: list[int]) -> None:
-        if not self.alive or self._node.disk.holds_up(partial(self._end, write_seq, rows)):
-            return
         world, node = self._world, self._node
+        if not self.alive or (node.disk.stalled and node.disk.holds_up(partial(self._end, write_seq, rows))):
+            return
         try:
             self._log.sync()
             world.invariants.persisted(node.seen_as, write_seq)
@@ -112,7 +113,7 @@ class LogThread:
         row = 0
         if world.recording is not None:
             row = world.row("disk", node=node.node_id, cause=rows, text=f"write {write_seq} is durable")
-        node.report(events.Persisted(write_seq=write_seq), row)
+        node.report(_new_persisted(write_seq=write_seq), row)
         self._begin()
 
     def _upkeep(self) -> None:

@@ -24,6 +24,7 @@ from ferrite.core import (
     actions,
     decode_frame,
     events,
+    maker,
     messages,
 )
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity
@@ -35,7 +36,7 @@ from ferrite.sim.desk import Desk, Waiting
 from ferrite.sim.dice import PPM
 from ferrite.sim.disk import PowerLost, SimDisk
 from ferrite.sim.log_thread import LogThread
-from ferrite.sim.network import Frame, Letter
+from ferrite.sim.network import Frame
 from ferrite.sim.orders import Doom, perform
 from ferrite.sim.outbox import Outbox
 from ferrite.sim.reconfigure import reconfigured
@@ -44,6 +45,7 @@ from ferrite.sim.store import SimStore
 from ferrite.sim.summary import state_of, step_fields, step_summary
 from ferrite.sim.world import World, finding
 
+_new_received: Final = maker(events.MessageReceived)
 STEPS_AT_ONCE_MAX: Final = 10_000
 """Steps of one node without time passing, above which it is a busy loop (L9)."""
 
@@ -80,6 +82,8 @@ class Node:
         self.step_row = 0
         """The row of the step at hand, when a recording is made."""
         self._world = world
+        self._timeline = world.timeline
+        self._invariants = world.invariants
         self._dice = world.dice.stream("node", node_id)
         self._late_timer = world.plan.site("late_timer", world.options.faults.late_timer_ppm, node_id)
         self._reconfigure = world.plan.site("reconfigure", world.options.faults.reconfigure_ppm, node_id)
@@ -312,10 +316,7 @@ class Node:
             if world.recording is not None:
                 world.row("lost", send=send_row, why="down")
             return
-        if type(frame) is Letter:
-            header, batch = frame.header, frame.batch
-        else:
-            assert type(frame) is bytes, "a frame that is no letter is bytes"
+        if isinstance(frame, bytes):
             world.note(self.node_id, "frame", zlib.crc32(frame))
             try:
                 header, batch = decode_frame(frame)
@@ -323,11 +324,13 @@ class Node:
                 world.counters["frames_damaged"] += 1
                 world.row("arrive", send=send_row, node=self.node_id, damaged=True)
                 return
+        else:
+            header, batch = frame.header, frame.batch
         world.invariants.heard(self.seen_as, header.source, batch)
         inbox = self._inbox
         idle = not inbox
         for message in batch:
-            inbox.append(events.MessageReceived(header=header, message=message))
+            inbox.append(_new_received(header=header, message=message))
         if world.recording is not None:
             row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
             self._causes.extend([row] * len(batch))
@@ -352,13 +355,13 @@ class Node:
 
     def _arm(self, replica: Replica) -> None:
         """Wake at the replica's deadline, unless a wake is due before."""
-        timeline = self._world.timeline
+        now_us = self._timeline.now_us
         at_us = self.clock.when(replica.deadline_us)
-        if at_us < timeline.now_us:  # noqa: PLR1730 - `max` costs as much as the rest
-            at_us = timeline.now_us
-        if self._wake_at_us < 0 or at_us < self._wake_at_us:
+        if at_us < now_us:  # noqa: PLR1730 - `max` costs as much as the rest
+            at_us = now_us
+        if at_us < self._wake_at_us or self._wake_at_us < 0:
             self._wake_at_us = at_us
-            timeline.at(at_us, self._timer, self.boot, at_us)
+            self._timeline.at(at_us, self._timer, self.boot, at_us)
 
     def _timer(self, boot: int, at_us: int) -> None:
         if boot != self.boot or self.replica is None or at_us != self._wake_at_us:
@@ -380,16 +383,18 @@ class Node:
         replica, inbox = self.replica, self._inbox
         if boot != self.boot or replica is None or self.paused:
             return
-        timeline = self._world.timeline
-        now_us = timeline.now_us
+        now_us = self._timeline.now_us
         if now_us < self._busy_until_us:
-            timeline.at(self._busy_until_us, self._wake, boot)
+            self._timeline.at(self._busy_until_us, self._wake, boot)
             return
         local_us = self.clock.read(now_us)
         if not inbox and local_us < replica.deadline_us:
             self._arm(replica)
             return
-        self._count_step(now_us)
+        if now_us != self._stepped_us:
+            self._stepped_us, self._steps_at_once = now_us, 1
+        else:
+            self._count_step_at_once()
         size = len(inbox)
         if size > 1:
             most = self._world.options.batch_events_max
@@ -398,23 +403,23 @@ class Node:
         self.events_told += size
         if self.event_cost_us:
             self._busy_until_us = now_us + self.event_cost_us * (1 + size)
-        self._step(replica, batch, local_us)
+        self._step(replica, batch, now_us, local_us)
         if self.replica is replica:
             if inbox:
                 self._wake_soon()
             self._arm(replica)
 
-    def _step(self, replica: Replica, batch: list[events.Event], local_us: int) -> None:
+    def _step(self, replica: Replica, batch: list[events.Event], now_us: int, local_us: int) -> None:
         world = self._world
         try:
             ordered = replica.step(batch, local_us)
         except Exception as error:
             raise finding(world, self.node_id, error) from error
-        world.trace.note(world.timeline.now_us, self.node_id, *step_summary(batch, ordered))
+        world.trace.note(now_us, self.node_id, *step_summary(batch, ordered))
         if world.recording is not None:
             self._record_step(batch, ordered, replica.status())
         glance = replica.glance()
-        world.invariants.stepped(self.seen_as, glance, ordered)
+        self._invariants.stepped(self.seen_as, glance, ordered)
         if glance.role is LEADER:
             self.led_us = local_us
         if ordered:
@@ -455,7 +460,7 @@ class Node:
 
     def send(self, to: NodeId, message: messages.Message) -> None:
         """Queue a message for the frame of this step; now and then the frame leaves at once."""
-        self._world.invariants.sending(self.seen_as, to, message)
+        self._invariants.sending(self.seen_as, to, message)
         if self._outbox.put(to, message):
             self._flush_frames(self.replica)
 
@@ -482,15 +487,13 @@ class Node:
                 f"node {self.node_id}: {code!r}: {detail}",
             )
 
-    def _count_step(self, now_us: int) -> None:
-        if now_us != self._stepped_us:
-            self._stepped_us, self._steps_at_once = now_us, 0
+    def _count_step_at_once(self) -> None:
         self._steps_at_once += 1
         # L9: time passes, or there is something new to handle.
         if self._steps_at_once > STEPS_AT_ONCE_MAX:
             raise self._world.violation(
                 "L9",
                 "A node does not spin without time passing.",
-                f"node {self.node_id} at {now_us} us",
+                f"node {self.node_id} at {self._timeline.now_us} us",
                 kind="liveness",
             )
