@@ -83,6 +83,13 @@ def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) ->
                 "Messages in flight to a peer are bounded.",
                 f"leader {node}, peer {peer}: {progress.inflight_messages} of {inflight_max}",
             )
+        # S24: the bytes in flight that hold a leader back are those of messages in flight.
+        if progress.inflight_bytes and not progress.inflight_messages:
+            checks.fail(
+                "S24",
+                "Bytes in flight to a peer are those of the messages in flight.",
+                f"leader {node}, peer {peer}: {progress.inflight_bytes} bytes of no message",
+            )
         if progress.match_index == known:
             continue
         # S13 MonotonicMatchIndex: within a term match_index never decreases, for no disk here loses what it had synced.
