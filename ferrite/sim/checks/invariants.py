@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ferrite.core import (
+    Entry,
     NodeId,
     Recovered,
     ReplicaConfig,
@@ -19,7 +20,7 @@ from ferrite.core import (
 )
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
-from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.recovery import recovered_problem
 from ferrite.sim.checks.role import membership_in_force, monotonic, progress_of_peers
 from ferrite.sim.checks.send import sending
@@ -98,6 +99,10 @@ class Invariants:
             elif type(action) is actions.DiscardLog:
                 ordered_discard(checks, node, action)
         seen.status = status
+
+    def loaded(self, node: NodeId, first_index: int, entries: Sequence[Entry]) -> None:
+        """Entries were read from a node's log."""
+        loaded(self.checks, node, first_index, entries)
 
     def performed(self, node: NodeId, write_seq: int) -> None:
         """The host has begun to write this `Persist`: a crash may keep it, whole or in part."""
