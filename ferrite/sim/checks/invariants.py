@@ -22,9 +22,9 @@ from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_ap
 from ferrite.sim.checks.ghost import Ghost, apply_to
 from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.recovery import recovered_problem
-from ferrite.sim.checks.role import membership_in_force, monotonic, progress_of_peers
+from ferrite.sim.checks.role import asks_everybody, membership_in_force, monotonic, progress_of_peers
 from ferrite.sim.checks.send import sending
-from ferrite.sim.checks.shared import LEADER, Checks, Seen, View
+from ferrite.sim.checks.shared import CANDIDATE, LEADER, PRE_CANDIDATE, Checks, Seen, View
 
 
 class Invariants:
@@ -84,8 +84,11 @@ class Invariants:
             elif type(action) is actions.LoadEntries:
                 ordered_load(checks, node, action)
         leads = status.role is LEADER
-        if leads and (before is None or before.role is not LEADER or before.term != status.term):
-            became_leader(checks, node, seen, status)
+        if leads:
+            if before is None or before.role is not LEADER or before.term != status.term:
+                became_leader(checks, node, seen, status)
+        elif status.role is CANDIDATE or status.role is PRE_CANDIDATE:
+            asks_everybody(checks, node, status, ordered)
         if before is not None and status is not before:  # The same object: the same numbers.
             monotonic(checks, node, before, status)
         if before is None or status.commit_index != before.commit_index:

@@ -4,7 +4,9 @@ check.
 
 from __future__ import annotations
 
-from ferrite.core import NodeId
+from collections.abc import Sequence
+
+from ferrite.core import NodeId, actions, messages
 from ferrite.sim.checks.shared import CANDIDATE, FOLLOWER, LEADER, Checks, Seen, View
 
 
@@ -117,6 +119,27 @@ def _match_is_true(checks: Checks, node: NodeId, status: View, peer: NodeId, mat
             "A leader's match_index of a peer is durable on that peer.",
             f"leader {node} of term {status.term} believes {match} of peer "
             f"{peer}, whose durable log ends at {disk.durable.last_index}",
+        )
+
+
+def asks_everybody(checks: Checks, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
+    """A node that campaigns, or asks whether it could."""
+    wanted = messages.RequestVote if status.role is CANDIDATE else messages.PreVote
+    asked = {
+        action.to
+        for action in ordered
+        if type(action) is actions.Send
+        and type(action.message) is wanted
+        and action.message.term == status.term + (wanted is messages.PreVote)
+    }
+    membership = status.membership
+    voters = {*membership.voters, *membership.outgoing} - {node}
+    # Thesis 4.3: while joint, majorities of both memberships decide, so voters of both are asked.
+    if asked and asked != voters:
+        checks.fail(
+            "ASK",
+            "A candidate asks all voters of the membership in force, the outgoing ones too.",
+            f"node {node} of term {status.term} asks {sorted(asked)}; voters are {sorted(voters)}",
         )
 
 
