@@ -104,7 +104,7 @@ class StateThread:
         every = world.options.state_hash_every
         world.invariants.applied(node.seen_as, applied.applied_index)
         if every and self._applies % every == 0:
-            world.invariants.state_hash(node.seen_as, applied.applied_index, self._machine.state_hash())
+            world.invariants.fingerprint(node.seen_as, applied.applied_index, node.store.fingerprint)
         done = events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes)
         self._report(done, f"applied to {applied.applied_index}")
 

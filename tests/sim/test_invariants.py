@@ -101,6 +101,21 @@ def acknowledge(told: Told) -> None:
     )
 
 
+def campaign(told: Told, *, pre_votes: bool, disrupt: bool = False) -> None:
+    """Node 2 asks for votes."""
+    if pre_votes:
+        promise = messages.PreVoteResponse(term=Term(1), proposed_term=Term(2), vote_granted=True)
+        told.checks.sending(NodeId(3), NodeId(2), promise)
+    own = HardState(term=Term(2), voted_for=NodeId(2))
+    told.step(2, persist(2, 2, hard_state=own), role=Role.CANDIDATE, term=Term(2))
+    told.checks.performed(NodeId(2), 2)
+    told.checks.persisted(NodeId(2), 2)
+    request = messages.RequestVote(
+        term=Term(2), last_log_index=Index(1), last_log_term=Term(1), disrupt=disrupt
+    )
+    told.checks.sending(NodeId(2), NodeId(3), request)
+
+
 def append_differently(told: Told) -> None:
     told.lead(1, persist(2, 2, noop(1, mark=1)))
     told.step(2, persist(2, 2, noop(1, mark=2)))
@@ -149,6 +164,8 @@ def commit_going_back(told: Told) -> None:
             lambda told: told.step(2, persist(2, 2, hard_state=HardState(term=Term(1), voted_for=NodeId(3)))),
             "S7",
         ),
+        (lambda told: told.checks.started(NodeId(2), status(NodeId(2), voted_for=NodeId(0))), "S7"),
+        (lambda told: told.checks.started(NodeId(2), status(NodeId(2), term=Term(2))), "S7"),
         (commit_going_back, "S8"),
         (apply_uncommitted, "S8"),
         (lambda told: told.step(2, commit_index=Index(1)), "S9"),
@@ -175,8 +192,16 @@ def commit_going_back(told: Told) -> None:
             ),
             "S16",
         ),
+        (
+            lambda told: (
+                told.checks.fingerprint(NodeId(1), 1, 10),
+                told.checks.fingerprint(NodeId(2), 1, 11),
+            ),
+            "S16",
+        ),
         (lambda told: told.lead(1, term=Term(2)), "S14|S23"),
         (lambda told: told.lead(1, peers=peers(1, 2, inflight=65)), "S24"),
+        (lambda told: campaign(told, pre_votes=False), "S25"),
         (lambda told: told.step(2, persist(3, 2)), "PERSIST"),
         (lambda told: told.step(2, persist(2, 4, noop(1))), "PERSIST"),
         (
@@ -193,6 +218,11 @@ def test_a_broken_invariant_is_named(bad: Callable[[Told], object], name: str) -
     with pytest.raises(Violation, match=f"^({name}): ") as found:
         bad(told)
     assert (found.value.time_us, found.value.event_number) == (5, 6)
+
+
+@pytest.mark.parametrize("disrupt", [False, True])
+def test_a_candidate_campaigns_with_a_quorum_of_pre_votes_or_when_told_to(disrupt: bool) -> None:
+    campaign(Told(), pre_votes=not disrupt, disrupt=disrupt)
 
 
 def test_a_recovered_log_that_lost_what_was_durable_is_caught() -> None:

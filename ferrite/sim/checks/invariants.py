@@ -1,6 +1,6 @@
 """The cheap invariants, checked after every step: O(1) amortized per event, one English sentence above each check.
 
-The names are those of Ongaro's thesis (figure 3.2) and of Ferrite's catalogue (S1-S24). A replica is seen through its status
+The names are those of Ongaro's thesis (figure 3.2) and of Ferrite's catalogue (S1-S25). A replica is seen through its status
 and through what enters and leaves it; what is durable is tracked from `Persist` orders and finished syncs, and compared with
 the recovered log at every start.
 """
@@ -14,15 +14,24 @@ from ferrite.core import (
     NodeId,
     Recovered,
     ReplicaConfig,
+    ReplicaStatus,
     SnapshotMeta,
     actions,
     messages,
 )
+from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
 from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.recovery import recovered_problem
-from ferrite.sim.checks.role import asks_everybody, membership_in_force, monotonic, progress_of_peers
+from ferrite.sim.checks.role import (
+    asks_everybody,
+    campaigned,
+    membership_in_force,
+    monotonic,
+    progress_of_peers,
+    remembers,
+)
 from ferrite.sim.checks.send import sending
 from ferrite.sim.checks.shared import CANDIDATE, LEADER, PRE_CANDIDATE, Checks, Seen, View
 
@@ -72,6 +81,11 @@ class Invariants:
                 f"committed is {self.checks.ghost.commit_index}",
             )
 
+    def started(self, node: NodeId, status: ReplicaStatus) -> None:
+        """A replica was made of what its node recovered."""
+        remembers(self.checks, node, status)
+        self.stepped(node, status, ())
+
     def stepped(self, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
         """Check the step that turned the status before into this one and ordered these actions."""
         self.steps += 1
@@ -89,6 +103,8 @@ class Invariants:
                 became_leader(checks, node, seen, status)
         elif status.role is CANDIDATE or status.role is PRE_CANDIDATE:
             asks_everybody(checks, node, status, ordered)
+        if status.role is CANDIDATE and before is not None and status is not before:
+            campaigned(checks, node, seen, before, status)
         if before is not None and status is not before:  # The same object: the same numbers.
             monotonic(checks, node, before, status)
         if before is None or status.commit_index != before.commit_index:
@@ -147,6 +163,16 @@ class Invariants:
                 f"node {node} at {applied_index}: {state_hash.hex()[:16]}, another node had {known.hex()[:16]}",
             )
 
+    def fingerprint(self, node: NodeId, applied_index: int, fingerprint: int) -> None:
+        """What a node's state store holds at an applied index, in one number."""
+        # S16: the same, at no cost: as often as one likes.
+        if self.checks.ghost.fingerprints.setdefault(applied_index, fingerprint) != fingerprint:
+            self.checks.fail(
+                "S16",
+                "States at the same applied index are equal on all nodes.",
+                f"node {node} at {applied_index}: another node's state store held other pairs there",
+            )
+
     def snapshot_saved(self, node: NodeId, snapshot: SnapshotMeta) -> None:
         """A snapshot file was built."""
         index = snapshot.last_index
@@ -184,3 +210,9 @@ class Invariants:
     def sending(self, node: NodeId, to: NodeId, message: messages.Message) -> None:
         """A message leaves a node."""
         sending(self.checks, node, to, message)
+
+    def heard(self, node: NodeId, source: NodeId, batch: Sequence[messages.Message]) -> None:
+        """Messages have arrived at a node that runs."""
+        for message in batch:
+            if type(message) is messages.InstallSnapshotResponse:
+                chunk_answered(self.checks, node, source, message)

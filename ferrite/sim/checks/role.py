@@ -1,4 +1,4 @@
-"""What a replica says of itself from one step to the next: S6, S8, S12, S13, S14, S23, S24. One English sentence above each
+"""What a replica says of itself from one step to the next: S6, S7, S8, S12, S13, S14, S23, S24. One English sentence above each
 check.
 """
 
@@ -6,8 +6,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ferrite.core import NodeId, actions, messages
+from ferrite.core import NodeId, ReplicaStatus, actions, messages
+from ferrite.sim.checks.ghost import is_quorum
 from ferrite.sim.checks.shared import CANDIDATE, FOLLOWER, LEADER, Checks, Seen, View
+
+
+def remembers(checks: Checks, node: NodeId, status: ReplicaStatus) -> None:
+    """A replica that has just been made."""
+    known = checks.ghost.disk(node).hard_state
+    # S6, S7: a replica starts with the term and the vote of its disk; one that forgot a vote would give a second one.
+    if (status.term, status.voted_for) != (known.term, known.voted_for):
+        checks.fail(
+            "S7",
+            "A replica starts with the term and the vote that its disk holds.",
+            f"node {node} starts in term {status.term} with its vote for {status.voted_for}; its disk holds "
+            f"term {known.term} and {known.voted_for}",
+        )
+
+
+def campaigned(checks: Checks, node: NodeId, seen: Seen, before: View, status: View) -> None:
+    """A candidate: note in which term it began without a quorum of pre-votes. Only one that was told to may (`send.py`)."""
+    if before.role is CANDIDATE and before.term == status.term:
+        return
+    granted = {node, *checks.ghost.pre_votes.pop((node, status.term), ())}
+    # A snapshot may have brought another membership in the very step in which the last pre-vote arrived.
+    asked = any(is_quorum(membership, granted) for membership in (before.membership, status.membership))
+    seen.unasked = None if asked else (status.term, tuple(sorted(granted)))
 
 
 def monotonic(checks: Checks, node: NodeId, before: View, after: View) -> None:
@@ -49,8 +73,8 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
     top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
     if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
         return
-    if status.applied_index > max(log.last_index, disk.installed_index):
-        return  # A state ahead of a log that lost its tail: the replica's first order must be to stop (contract 9).
+    if checks.ghost.state_contradicts_log(disk, status.applied_index):
+        return  # The log lost its tail: the replica's first order must be to stop (contract 9).
     index, expected = checks.ghost.membership_of(disk)
     # S14: the latest membership in the log is in force, committed or not, and goes when its entry is truncated (thesis 4.1).
     if status.membership != expected:

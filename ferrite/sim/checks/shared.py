@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ferrite.core import Glance, NodeId, ReplicaConfig, ReplicaStatus, Role
+from ferrite.core import Glance, NodeId, ReplicaConfig, ReplicaStatus, Role, Term
 from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.checks.marks import Marks
 from ferrite.sim.violation import Violation
@@ -21,6 +21,18 @@ PRE_CANDIDATE: Final = Role.PRE_CANDIDATE
 LEADER: Final = Role.LEADER
 
 
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """The piece of a snapshot that was sent to a peer last."""
+
+    piece: tuple[int, bytes, int]
+    """(term, snapshot, offset)."""
+    asked_back: bool = False
+    """Has an answer arrived since then that asks for an earlier one?"""
+    deaf: int = 0
+    """How often it was sent again all the same."""
+
+
 @dataclass(slots=True)
 class Seen:
     """What the checks remember of one incarnation of a node."""
@@ -33,6 +45,9 @@ class Seen:
     membership_index: int = -1
     chunks: dict[tuple[NodeId, bytes, int], tuple[int, int]] = field(default_factory=dict)
     """(peer, snapshot, offset) -> (when, how often) this piece was sent since then, within one heartbeat interval."""
+    sendings: dict[NodeId, Sending] = field(default_factory=dict)
+    unasked: tuple[Term, tuple[NodeId, ...]] | None = None
+    """Its last campaign, when that began without a quorum of pre-votes: the term, and whose it had, the own included."""
     tail_lost: set[NodeId] = field(default_factory=set)
     """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
 
