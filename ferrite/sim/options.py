@@ -167,8 +167,8 @@ class Options:
     batch_events_max: int = 16
     """Events of one step are a random number up to this; 1 is common."""
     state_hash_every: int = 64
-    """The state hash is taken after every so many applies (it costs a pass over the state); 0 = at snapshots and at the end
-    only."""
+    """States are compared by their fingerprints after every so many applies of a node, 0 for never; by their whole content (which
+    costs a pass over the state) when a snapshot was installed, and at the end."""
     deep_check_every: int = 500
     """The checks that cost a pass over a log or a disk run after every so many steps of a node; 0 = at the end only."""
     core_only: bool = False

@@ -161,6 +161,8 @@ class Ghost:
     """Snapshot id -> its last index, of every snapshot ever saved."""
     state_hashes: dict[int, bytes] = field(default_factory=dict)
     """Applied index -> hash of the state there, of whoever was there first."""
+    fingerprints: dict[int, int] = field(default_factory=dict)
+    """The same with the fingerprint of the state's store, which costs no pass over it."""
     _decoded: dict[bytes, Membership] = field(default_factory=dict)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ferrite.core import (
+    Entry,
     NodeId,
     Recovered,
     ReplicaConfig,
@@ -21,11 +22,18 @@ from ferrite.core import (
 from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
-from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.recovery import recovered_problem
-from ferrite.sim.checks.role import campaigned, membership_in_force, monotonic, progress_of_peers, remembers
+from ferrite.sim.checks.role import (
+    asks_everybody,
+    campaigned,
+    membership_in_force,
+    monotonic,
+    progress_of_peers,
+    remembers,
+)
 from ferrite.sim.checks.send import sending
-from ferrite.sim.checks.shared import CANDIDATE, LEADER, Checks, Seen, View
+from ferrite.sim.checks.shared import CANDIDATE, LEADER, PRE_CANDIDATE, Checks, Seen, View
 
 
 class Invariants:
@@ -90,8 +98,11 @@ class Invariants:
             elif type(action) is actions.LoadEntries:
                 ordered_load(checks, node, action)
         leads = status.role is LEADER
-        if leads and (before is None or before.role is not LEADER or before.term != status.term):
-            became_leader(checks, node, seen, status)
+        if leads:
+            if before is None or before.role is not LEADER or before.term != status.term:
+                became_leader(checks, node, seen, status)
+        elif status.role is CANDIDATE or status.role is PRE_CANDIDATE:
+            asks_everybody(checks, node, status, ordered)
         if status.role is CANDIDATE and before is not None and status is not before:
             campaigned(checks, node, seen, before, status)
         if before is not None and status is not before:  # The same object: the same numbers.
@@ -107,6 +118,10 @@ class Invariants:
             elif type(action) is actions.DiscardLog:
                 ordered_discard(checks, node, action)
         seen.status = status
+
+    def loaded(self, node: NodeId, first_index: int, entries: Sequence[Entry]) -> None:
+        """Entries were read from a node's log."""
+        loaded(self.checks, node, first_index, entries)
 
     def performed(self, node: NodeId, write_seq: int) -> None:
         """The host has begun to write this `Persist`: a crash may keep it, whole or in part."""
@@ -146,6 +161,16 @@ class Invariants:
                 "S16",
                 "States at the same applied index are equal on all nodes.",
                 f"node {node} at {applied_index}: {state_hash.hex()[:16]}, another node had {known.hex()[:16]}",
+            )
+
+    def fingerprint(self, node: NodeId, applied_index: int, fingerprint: int) -> None:
+        """What a node's state store holds at an applied index, in one number."""
+        # S16: the same, at no cost: as often as one likes.
+        if self.checks.ghost.fingerprints.setdefault(applied_index, fingerprint) != fingerprint:
+            self.checks.fail(
+                "S16",
+                "States at the same applied index are equal on all nodes.",
+                f"node {node} at {applied_index}: another node's state store held other pairs there",
             )
 
     def snapshot_saved(self, node: NodeId, snapshot: SnapshotMeta) -> None:
