@@ -21,6 +21,7 @@ from ferrite.core import (
 from ferrite.core.kv import (
     ExpectedSnapshot,
     MemoryStore,
+    Origin,
     Query,
     QueryResult,
     SnapshotHeader,
@@ -103,6 +104,9 @@ class StateThread:
         self._applies += 1
         every = world.options.state_hash_every
         world.invariants.applied(node.seen_as, applied.applied_index)
+        for request, _ in applied.outcomes:
+            origin = Origin(self._identity.node_id, self._identity.boot, request)
+            world.invariants.outcome(origin, order.first_index, applied.applied_index)
         if every and self._applies % every == 0:
             world.invariants.fingerprint(node.seen_as, applied.applied_index, node.store.fingerprint)
         done = events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes)

@@ -19,6 +19,7 @@ from ferrite.core import (
     actions,
     messages,
 )
+from ferrite.core.kv import Origin
 from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
@@ -145,6 +146,17 @@ class Invariants:
         seen.apply_outstanding = False
         if not stalled:
             seen.applied_index = applied_index
+
+    def outcome(self, origin: Origin, first_index: int, applied_index: int) -> None:
+        """Applying these entries gave a result for a command of this node and boot."""
+        index = self.ghost.taken.get(origin, 0)
+        # ANSWER: a result is that of the command which this boot of the node took, not of an earlier one's.
+        if not first_index <= index <= applied_index:
+            self.checks.fail(
+                "ANSWER",
+                "Results are reported of commands that this boot took, when they are applied.",
+                f"{origin} got a result from the entries [{first_index}, {applied_index}]; its command stands at {index}",
+            )
 
     def flushed(self, node: NodeId, applied_index: int) -> None:
         """The state up to here survives a power loss."""
