@@ -126,7 +126,8 @@ def _diverged(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((400 * MS, 800 * MS)),
             short_reigns_every_us=dice.pick((0, 1_500 * MS)),
             crash_every_us=dice.pick((0, 1_000 * MS)),
-            lost_repair_every_us=dice.pick((0, 0, 400 * MS)),
+            # Where logs are short a snapshot mends them, and no repair is lost.
+            lost_repair_every_us=0 if short else dice.pick((0, 300 * MS)),
         ),
         clients=replace(
             drawn.clients,
@@ -223,7 +224,7 @@ def _damage(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((0, 700 * MS)),
             crash_every_us=dice.pick((0, 500 * MS)),
             down_mean_us=dice.pick((20 * MS, 200 * MS)),
-            lost_repair_every_us=0 if forgets else dice.pick((0, 300 * MS)),
+            lost_repair_every_us=0 if forgets else 300 * MS,
         ),
     )
 

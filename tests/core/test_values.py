@@ -1,6 +1,6 @@
 """Payloads, and how the core declares its value classes."""
 
-from dataclasses import FrozenInstanceError, fields, is_dataclass
+from dataclasses import MISSING, FrozenInstanceError, fields, is_dataclass
 from typing import Any, get_args
 
 import pytest
@@ -25,7 +25,7 @@ from ferrite.core import (
     payload_time_us,
 )
 from ferrite.core.raft import Dice
-from ferrite.core.values import must, value
+from ferrite.core.values import maker, must, value
 
 ALL_VALUES: list[type[Any]] = [
     *get_args(events.Event),
@@ -125,3 +125,19 @@ def test_dice_are_even_enough() -> None:
     for _ in range(10_000):
         counts[dice.below(10)] += 1
     assert all(850 < count < 1150 for count in counts)
+
+
+@pytest.mark.parametrize("cls", ALL_VALUES)
+def test_a_value_that_a_maker_made_is_the_one_that_its_class_makes(cls: type[Any]) -> None:
+    if any(each.default_factory is not MISSING for each in fields(cls)):
+        with pytest.raises(InvariantViolated, match="a default is a plain value"):
+            maker(cls)
+        return
+    required = {each.name: object() for each in fields(cls) if each.default is MISSING}
+    made = maker(cls)(**required)
+    assert type(made) is cls
+    assert made == cls(**required)
+    everything = {each.name: object() for each in fields(cls)}
+    assert maker(cls)(**everything) == cls(**everything)
+    with pytest.raises(TypeError):
+        maker(cls)(**everything, another=1)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ferrite.core import (
+    Entry,
     NodeId,
     Recovered,
     ReplicaConfig,
@@ -19,14 +20,22 @@ from ferrite.core import (
     actions,
     messages,
 )
+from ferrite.core.kv import Origin
 from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
-from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.recovery import recovered_problem
-from ferrite.sim.checks.role import campaigned, membership_in_force, monotonic, progress_of_peers, remembers
+from ferrite.sim.checks.role import (
+    asks_everybody,
+    campaigned,
+    membership_in_force,
+    monotonic,
+    progress_of_peers,
+    remembers,
+)
 from ferrite.sim.checks.send import sending
-from ferrite.sim.checks.shared import CANDIDATE, LEADER, Checks, Seen, View
+from ferrite.sim.checks.shared import CANDIDATE, LEADER, PRE_CANDIDATE, Checks, Seen, View
 
 Send: Final = actions.Send
 """By its plain name, because this is asked of nearly every action there is."""
@@ -111,6 +120,8 @@ class Invariants:
                 ordered_load(checks, node, action)
             elif type(action) is actions.Apply or type(action) is actions.DiscardLog:
                 upon_state.append(action)
+        if status.role is CANDIDATE or status.role is PRE_CANDIDATE:
+            asks_everybody(checks, node, status, ordered)
         if status is not before:  # The same object: the same numbers.
             _moved_on(checks, node, seen, before, status)
             seen.membership_due = True
@@ -124,6 +135,10 @@ class Invariants:
             elif type(action) is actions.DiscardLog:
                 ordered_discard(checks, node, action)
         seen.status = status
+
+    def loaded(self, node: NodeId, first_index: int, entries: Sequence[Entry]) -> None:
+        """Entries were read from a node's log."""
+        loaded(self.checks, node, first_index, entries)
 
     def performed(self, node: NodeId, write_seq: int) -> None:
         """The host has begun to write this `Persist`: a crash may keep it, whole or in part."""
@@ -147,6 +162,17 @@ class Invariants:
         seen.apply_outstanding = False
         if not stalled:
             seen.applied_index = applied_index
+
+    def outcome(self, origin: Origin, first_index: int, applied_index: int) -> None:
+        """Applying these entries gave a result for a command of this node and boot."""
+        index = self.ghost.taken.get(origin, 0)
+        # ANSWER: a result is that of the command which this boot of the node took, not of an earlier one's.
+        if not first_index <= index <= applied_index:
+            self.checks.fail(
+                "ANSWER",
+                "Results are reported of commands that this boot took, when they are applied.",
+                f"{origin} got a result from the entries [{first_index}, {applied_index}]; its command stands at {index}",
+            )
 
     def flushed(self, node: NodeId, applied_index: int) -> None:
         """The state up to here survives a power loss."""

@@ -17,6 +17,7 @@ View = Glance | ReplicaStatus
 # By plain names: looking an enum's member up costs more than the comparison, and this runs in every step.
 FOLLOWER: Final = Role.FOLLOWER
 CANDIDATE: Final = Role.CANDIDATE
+PRE_CANDIDATE: Final = Role.PRE_CANDIDATE
 LEADER: Final = Role.LEADER
 
 

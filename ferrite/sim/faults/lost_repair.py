@@ -19,7 +19,6 @@ from ferrite.sim.faults.staging import (
     capture,
     draw_captives,
     election_us,
-    look_again_us,
     reigning,
 )
 from ferrite.sim.network import links_between
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 ELECTIONS: Final = 5
 """For so many maximum election timeouts after its return the node may be repaired and its mark be written."""
+LOOKS: Final = 10
+"""How often in a heartbeat interval is looked whether that has happened: a busy log soon goes on in another segment."""
 
 
 def _draw(cluster: Cluster, dice: Stream) -> Drawn | None:
@@ -40,7 +41,7 @@ def _draw(cluster: Cluster, dice: Stream) -> Drawn | None:
     return {
         "nodes": (leader.node_id,),
         "links": tuple(links_between([leader.node_id], sorted(cluster.nodes))),
-        "lasts_us": election_us(cluster) * dice.between(16, 32) // 10,
+        "lasts_us": election_us(cluster) * dice.between(12, 24) // 10,
         "data": {
             "captives": draw_captives(cluster, dice),
             # The connections that a node makes itself may take longer to come back than those that are made to it.
@@ -60,30 +61,36 @@ def _strike(cluster: Cluster, fault: Fault) -> None:
 def _remember(cluster: Cluster, fault: Fault) -> None:
     """The network is whole again: what the node's log is now, it will be once more."""
     node = cluster.nodes[NodeId(fault.nodes[0])]
-    segments = sorted(name for name in node.disk.list() if name.endswith(".seg"))
-    if cluster.world.plan.over or not segments:
+    segment = max(_segments(node))
+    if cluster.world.plan.over or not segment:
         return
-    raw = node.disk.image(fault.stream()).read(segments[-1], 0, node.disk.size(segments[-1]))
+    raw = node.disk.image(fault.stream()).read(segment, 0, node.disk.size(segment))
     keep_bytes = -(-len(raw.rstrip(b"\0")) // SECTOR_BYTES) * SECTOR_BYTES
     log = cluster.world.invariants.ghost.disk(node.seen_as).durable
     end = log.last_index, log.chain_at(log.last_index)
     if keep_bytes:
-        _await_repair(cluster, fault, end, (segments[-1], keep_bytes))
+        _await_repair(cluster, fault, end, (segment, keep_bytes))
+
+
+def _segments(node: Node) -> list[str]:
+    return ["", *(name for name in node.disk.list() if name.endswith(".seg"))]
 
 
 def _await_repair(
     cluster: Cluster, fault: Fault, end: tuple[int, bytes | None], kept: tuple[str, int]
 ) -> None:
-    """Strike once the old end of the log is overwritten and the mark speaks of what came after it."""
-    node = cluster.nodes[NodeId(fault.nodes[0])]
-    world = cluster.world
-    if world.plan.over or cluster.now_us > fault.until_us + ELECTIONS * election_us(cluster):
+    """Strike once the old end of the log is cut or overwritten and the mark speaks of what came after it."""
+    node, world = cluster.nodes[NodeId(fault.nodes[0])], cluster.world
+    late = cluster.now_us > fault.until_us + ELECTIONS * election_us(cluster)
+    if world.plan.over or late or max(_segments(node)) != kept[0]:
         return
-    repaired = world.invariants.ghost.disk(node.seen_as).durable.chain_at(end[0]) not in (None, end[1])
-    if repaired and node.running and not node.may_refuse and tail_is_missed(node, fault.stream(), *kept):
+    repaired = world.invariants.ghost.disk(node.seen_as).durable.chain_at(end[0]) != end[1]
+    follows = node.running and cluster.leader() not in (None, node)
+    if repaired and follows and tail_is_missed(node, fault.stream(), *kept):
         _forget(cluster, fault, node, kept)
         return
-    world.timeline.after(look_again_us(cluster), _await_repair, cluster, fault, end, kept)
+    look_us = 1 + world.options.replica.heartbeat_interval_us // LOOKS
+    world.timeline.after(look_us, _await_repair, cluster, fault, end, kept)
 
 
 def _forget(cluster: Cluster, fault: Fault, node: Node, kept: tuple[str, int]) -> None:
