@@ -39,7 +39,6 @@ from ferrite.core.values import (
     StopCode,
     Term,
     encode_payload,
-    maker,
     payload_kind,
     payload_time_us,
 )
@@ -90,7 +89,6 @@ __all__ = [
     "encode_membership",
     "encode_payload",
     "events",
-    "maker",
     "messages",
     "payload_kind",
     "payload_time_us",

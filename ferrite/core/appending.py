@@ -19,13 +19,10 @@ from ferrite.core.values import (
     NodeId,
     StopCode,
     Term,
-    maker,
     payload_kind,
     payload_time_us,
 )
 
-_new_append_response: Final = maker(AppendEntriesResponse)
-_new_heartbeat_response: Final = maker(HeartbeatResponse)
 _MEMBERSHIP: Final = int(EntryKind.MEMBERSHIP)
 """A plain number: looking an enum's member up costs more than the comparison, and this runs for every entry."""
 
@@ -115,7 +112,7 @@ def _merge(raft: Raft, prev_index: Index, entries: tuple[Entry, ...]) -> bool:
 
 
 def _acknowledge(raft: Raft, leader: NodeId, match_index: Index) -> None:
-    response = _new_append_response(term=raft.term, success=True, match_index=match_index)
+    response = AppendEntriesResponse(term=raft.term, success=True, match_index=match_index)
     raft.send(leader, response, promise=True)
 
 
@@ -151,7 +148,7 @@ def on_heartbeat(raft: Raft, header: Header, message: Heartbeat) -> None:
         on_heartbeat_heard(raft)
         raft.send(
             header.source,
-            _new_heartbeat_response(term=raft.term, round=message.round, last_log_index=raft.log.last_index),
+            HeartbeatResponse(term=raft.term, round=message.round, last_log_index=raft.log.last_index),
         )
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
 
 from ferrite.core.actions import Persist
 from ferrite.core.raft_log import RaftLog
-from ferrite.core.values import HardState, Index, Term, maker, must
-
-_new_persist: Final = maker(Persist)
+from ferrite.core.values import HardState, Index, Term, must
 
 
 class DiskState:
@@ -63,7 +60,7 @@ class DiskState:
         entries = log.tail(self._unwritten_first) or ()
         must(self._unwritten_first + len(entries) == log.last_index + 1, "unwritten entries are in the cache")
         self.write_seq += 1
-        persist = _new_persist(
+        persist = Persist(
             write_seq=self.write_seq,
             hard_state=hard_state if self._hard_state_dirty else None,
             base=self._base,

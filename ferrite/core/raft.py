@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import replace
 from typing import Final
 
-from ferrite.core.actions import Abandon, Action, Announce, Refuse, Reply, Send, Stop
+from ferrite.core.actions import Abandon, Action, Announce, Refuse, Reply, Send, Stop, new_send
 from ferrite.core.disk_state import DiskState
 from ferrite.core.membership import Membership, decode_membership
 from ferrite.core.messages import AppendEntriesResponse, Header, Message, RequestVote
@@ -33,7 +33,6 @@ from ferrite.core.values import (
     RequestId,
     StopCode,
     Term,
-    maker,
     must,
     payload_kind,
     payload_time_us,
@@ -43,7 +42,6 @@ NEVER_US: Final = 1 << 62
 """A deadline that does not come."""
 _MEMBERSHIP: Final = int(EntryKind.MEMBERSHIP)
 """A plain number: looking an enum's member up costs more than the comparison, and this runs for every entry."""
-_new_send: Final = maker(Send)
 STRANGERS_MAX: Final = 1000
 """Nodes outside the membership whose incarnations are remembered: a fresh node knows nobody yet, everybody else few."""
 
@@ -235,7 +233,7 @@ class Raft:
                 continue
             gate = disk.write_seq if promise else disk.hard_state_seq
             if gate <= durable_seq:
-                actions.append(_new_send(to=to, message=message))
+                actions.append(new_send(to, message))
             else:
                 self._held.append((gate, now_term, to, message))
         self._fresh.clear()

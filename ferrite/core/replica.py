@@ -69,9 +69,8 @@ from ferrite.core.upkeep import (
     order_load_if_wanted,
     trim_cache,
 )
-from ferrite.core.values import Index, NodeId, StopCode, maker, must
+from ferrite.core.values import Index, NodeId, StopCode, must
 
-_new_glance: Final = maker(Glance)
 TERM_MAX: Final = 1 << 62
 TERM_JUMP_MAX: Final = 1 << 32
 """No honest cluster comes near; a message beyond is a confused peer's, and to believe it could wedge every election."""
@@ -194,7 +193,7 @@ class Replica:
             or last.membership is not raft.membership
             or last.membership_index != raft.membership_index
         ):
-            last = self._glance = _new_glance(
+            last = self._glance = Glance(
                 node_id=raft.node_id,
                 role=role,
                 term=raft.term,

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ferrite.core.messages import AppendEntries, AppendEntriesResponse, Header, Heartbeat, HeartbeatResponse
 from ferrite.core.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from ferrite.core.raft import Raft
 from ferrite.core.roles import Leader
 from ferrite.core.snapshots import begin_snapshot
-from ferrite.core.values import Entry, Index, NodeId, maker, must
-
-_new_append: Final = maker(AppendEntries)
-_new_heartbeat: Final = maker(Heartbeat)
+from ferrite.core.values import Entry, Index, NodeId, must
 
 
 def follow_membership(raft: Raft, office: Leader) -> None:
@@ -83,7 +78,7 @@ def _send_heartbeat(raft: Raft, peer: NodeId, progress: Progress, round_number: 
     # Never more than the peer is known to hold: else it would commit what it does not have (etcd's sendHeartbeat).
     commit = Index(min(raft.commit_index, progress.match_index))
     progress.commit_sent = max(progress.commit_sent, commit)
-    raft.send(peer, _new_heartbeat(term=raft.term, leader_commit=commit, round=round_number))
+    raft.send(peer, Heartbeat(term=raft.term, leader_commit=commit, round=round_number))
 
 
 def _send_entries(raft: Raft, peer: NodeId, progress: Progress) -> bool:
@@ -126,7 +121,7 @@ def _send_append(raft: Raft, peer: NodeId, progress: Progress, entries: tuple[En
     progress.commit_sent = max(progress.commit_sent, Index(min(raft.commit_index, end)))
     raft.send(
         peer,
-        _new_append(
+        AppendEntries(
             term=raft.term,
             prev_log_index=prev_index,
             prev_log_term=prev_term or raft.log.base_term,

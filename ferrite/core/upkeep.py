@@ -10,9 +10,8 @@ from ferrite.core.proposals import on_applied_outcomes
 from ferrite.core.raft import NEVER_US, Raft
 from ferrite.core.replication import order_load
 from ferrite.core.snapshots import log_needed_from
-from ferrite.core.values import Index, StopCode, Term, maker, must
+from ferrite.core.values import Index, StopCode, Term, must
 
-_new_apply: Final = maker(Apply)
 APPLY_RETRY_US: Final = 20_000
 """After the state store pushed back: long enough for a flush to make room, short beside any timeout."""
 
@@ -33,7 +32,7 @@ def order_apply(raft: Raft) -> None:
         order_load(raft, first, end, urgent=True)
         return
     raft.apply_outstanding = True
-    raft.actions.append(_new_apply(first_index=first, entries=entries))
+    raft.actions.append(Apply(first_index=first, entries=entries))
 
 
 def on_applied(raft: Raft, event: Applied) -> None:

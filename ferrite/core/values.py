@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Final, NamedTuple, NewType, TypeVar, cast, dataclass_transform
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, NewType, TypeVar, dataclass_transform
 
 NodeId = NewType("NodeId", int)
 Term = NewType("Term", int)
@@ -34,23 +34,6 @@ def value(cls: type[_T]) -> type[_T]:
     Immutable to the type checker, not at run time: a really frozen dataclass costs three times as much to make.
     """
     return dataclass(slots=True, kw_only=True)(cls)
-
-
-def maker(cls: type[_T]) -> type[_T]:
-    """Return a function that makes values of this class, and is called like it, at a third of the price.
-
-    To call a class packs the keywords into a dictionary and unpacks them again for its `__init__`; to call a function does not.
-    For those few classes of which nearly every step makes one. (The type is the class's own, so that calls are checked.)
-    """
-    names = [each.name for each in fields(cls)]  # type: ignore[arg-type]  # `value` made it a dataclass
-    body = "".join(f"    self.{name} = {name}\n" for name in names)
-    source = f"def make(*, {', '.join(names)}):\n    self = new(cls)\n{body}    return self\n"
-    made: dict[str, Any] = {"new": object.__new__, "cls": cls}
-    exec(source, made)  # noqa: S102 - of names of fields only, as `dataclass` itself does
-    make = made["make"]
-    make.__kwdefaults__ = {each.name: each.default for each in fields(cls) if each.default is not MISSING}  # type: ignore[arg-type]  # the same
-    must(all(each.default_factory is MISSING for each in fields(cls)), "a default is a plain value")  # type: ignore[arg-type]  # the same
-    return cast(type[_T], make)
 
 
 class EntryKind(enum.IntEnum):

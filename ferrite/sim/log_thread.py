@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ferrite.core import Identity, Index, RecoveredLog, actions, events, maker
+from ferrite.core import Identity, Index, RecoveredLog, actions, events
 from ferrite.core.disk import DiskError, LogCorrupt, LogOptions, LogStore, check_log
 from ferrite.sim.checks.recovery import image_problem
 from ferrite.sim.dice import seeded
@@ -20,7 +20,6 @@ LOG_OPTIONS: Final = LogOptions(segment_bytes=16 << 10, record_bytes_max=2 << 10
 """Small, so that logs roll over to new segments, drop old ones, and split large writes into several records, all the time."""
 
 
-_new_persisted: Final = maker(events.Persisted)
 Order = actions.Persist | actions.LoadEntries | actions.DiscardLog
 
 
@@ -113,7 +112,7 @@ class LogThread:
         row = 0
         if world.recording is not None:
             row = world.row("disk", node=node.node_id, cause=rows, text=f"write {write_seq} is durable")
-        node.report(_new_persisted(write_seq=write_seq), row)
+        node.report(events.Persisted(write_seq=write_seq), row)
         self._begin()
 
     def _upkeep(self) -> None:

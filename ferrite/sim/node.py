@@ -24,7 +24,6 @@ from ferrite.core import (
     actions,
     decode_frame,
     events,
-    maker,
     messages,
 )
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity
@@ -45,7 +44,6 @@ from ferrite.sim.store import SimStore
 from ferrite.sim.summary import state_of, step_fields, step_summary
 from ferrite.sim.world import World, finding
 
-_new_received: Final = maker(events.MessageReceived)
 STEPS_AT_ONCE_MAX: Final = 10_000
 """Steps of one node without time passing, above which it is a busy loop (L9)."""
 
@@ -330,7 +328,7 @@ class Node:
         inbox = self._inbox
         idle = not inbox
         for message in batch:
-            inbox.append(_new_received(header=header, message=message))
+            inbox.append(events.new_message_received(header, message))
         if world.recording is not None:
             row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
             self._causes.extend([row] * len(batch))

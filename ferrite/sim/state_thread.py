@@ -5,7 +5,7 @@ other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ferrite.core import (
     Identity,
@@ -16,7 +16,6 @@ from ferrite.core import (
     actions,
     encode_membership,
     events,
-    maker,
     messages,
 )
 from ferrite.core.kv import (
@@ -39,9 +38,6 @@ from ferrite.sim.world import World
 
 if TYPE_CHECKING:
     from ferrite.sim.node import Node
-
-
-_new_applied: Final = maker(events.Applied)
 
 
 class StateThread:
@@ -113,7 +109,7 @@ class StateThread:
             world.invariants.outcome(origin, order.first_index, applied.applied_index)
         if every and self._applies % every == 0:
             world.invariants.fingerprint(node.seen_as, applied.applied_index, node.store.fingerprint)
-        done = _new_applied(applied_index=applied.applied_index, outcomes=applied.outcomes)
+        done = events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes)
         self._report(done, f"applied to {applied.applied_index}")
 
     def serve(self, query: Query, read_index: Index) -> QueryResult:
