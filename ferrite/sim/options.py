@@ -100,6 +100,8 @@ class FaultOptions:
     """For a while each new leader falls soon after its election."""
     forgetful_voter_every_us: int = 0
     """A voter loses the tail that only it and the leader held, and the leader falls: on one node a run at most."""
+    interrupted_change_every_us: int = 0
+    """A change of voters loses its leader in the joint configuration, and the next leader is asked for another at once."""
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0
