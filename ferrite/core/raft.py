@@ -134,6 +134,8 @@ class Raft:
         self.membership_index, self.membership = memberships[-1]
         """The membership in force: the latest in the log, committed or not (thesis 4.1), and where it stands (0: it is older
         than what was replayed)."""
+        self.membership_unsettled = self.membership.joint or not self.membership.is_voter(self.node_id)
+        """Has a leader something to do about it: leave the joint state, or hand over because it does not vote?"""
         mine = self._priority(self.node_id)
         voters = self.membership.all_voters()
         self._preferred = sum([self._priority(voter) > mine for voter in voters if voter != self.node_id])
@@ -214,19 +216,20 @@ class Raft:
 
     def release_messages(self) -> None:
         """Emit what may leave now; `stage` has been called, so that every promise has its write number."""
-        disk = self.disk
         if self._held:
             self._release_held()
         if not self._fresh:
             return
+        disk, actions, now_term = self.disk, self.actions, self.term
+        durable_seq = disk.durable_seq
         for term, to, message, promise in self._fresh:
-            gate = disk.write_seq if promise else disk.hard_state_seq
-            if self._is_void(term, message):
+            if term != now_term or (type(message) is RequestVote and self._is_void(term, message)):
                 continue
-            if gate <= disk.durable_seq:
-                self.actions.append(Send(to=to, message=message))
+            gate = disk.write_seq if promise else disk.hard_state_seq
+            if gate <= durable_seq:
+                actions.append(Send(to=to, message=message))
             else:
-                self._held.append((gate, self.term, to, message))
+                self._held.append((gate, now_term, to, message))
         self._fresh.clear()
 
     def _release_held(self) -> None:
@@ -314,15 +317,17 @@ class Raft:
     def reset_election_timer(self) -> None:
         """Choose a new time to campaign; voters that others are preferred to wait longer for each of them."""
         config = self.config
-        spread = config.election_timeout_max_us - config.election_timeout_min_us
+        shortest_us = config.election_timeout_min_us
+        spread = config.election_timeout_max_us - shortest_us
         delay_us = self.dice.below(spread + 1) + self._preferred * (spread // 2)
-        timeout = config.election_timeout_min_us + delay_us
-        self.election_deadline_us = self.now_us + timeout
+        self.election_deadline_us = self.now_us + shortest_us + delay_us
 
     # -- the log ----------------------------------------------------------------------------------------------
 
     def append(self, entries: tuple[Entry, ...] | list[Entry]) -> None:
         """Add entries to the log; a membership is in force from here on."""
+        if not entries:
+            return
         first = self.log.last_index + 1
         self.log.append(entries)
         found = [
@@ -332,8 +337,7 @@ class Raft:
         ]
         if found:
             self.set_memberships([*self.memberships, *found])
-        if entries:
-            self.last_time_us = max(self.last_time_us, payload_time_us(entries[-1].payload))
+        self.last_time_us = max(self.last_time_us, payload_time_us(entries[-1].payload))
 
     def truncate(self, first_index: Index) -> None:
         """Cut a conflicting suffix, and with it the memberships that stood there."""
@@ -419,10 +423,6 @@ class Raft:
         self.leader = NO_NODE
         self.announce()
         self.actions.append(Stop(code=code, detail=detail))
-
-    def has_stopped(self) -> bool:
-        """Has the end been ordered? A method: what stood in `stopped` before a call need not stand there after it."""
-        return self.stopped
 
     def announce(self) -> None:
         """Tell the host what it shows and connects to, when it changed."""

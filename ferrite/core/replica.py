@@ -49,7 +49,8 @@ from ferrite.core.snapshots import (
     on_snapshot_saved,
     send_snapshots,
 )
-from ferrite.core.status import Glance, PeerNumbers, PeerStatus, ReplicaStatus
+from ferrite.core.status import Glance, PeerNumbers, ReplicaStatus
+from ferrite.core.status_of import status_of
 from ferrite.core.transfer import (
     advance_shutdown,
     advance_transfer,
@@ -106,6 +107,7 @@ class Replica:
         if self._unfit:
             return raft.now_us
         office, pending = raft.office, raft.pending
+        # A comparison, not `min`, where every step comes by: the call costs several times as much.
         deadline_us = office.heartbeat_due_us if office else raft.election_deadline_us
         deadline_us = min(deadline_us, pending.sweep_us)
         if raft.flush_due_us < deadline_us:
@@ -135,14 +137,15 @@ class Replica:
         raft.now_us = now_us
         self._status = None
         self._deadline_us = -1
-        if raft.stopped:
+        stopped = raft.stopped
+        if stopped:
             return []
         if self._unfit:
             raft.stop(*self._unfit)
             events = ()
         for event in events:
             _ON_EVENT[type(event)](raft, event)
-            if raft.has_stopped():
+            if raft.stopped:
                 break
         else:
             if not self._unfit:
@@ -162,7 +165,7 @@ class Replica:
     def status(self) -> ReplicaStatus:
         """Return the replica's numbers."""
         if self._status is None:
-            self._status = _status(self._raft)
+            self._status = status_of(self._raft)
         return self._status
 
     def glance(self) -> Glance:
@@ -394,9 +397,9 @@ def _settle(raft: Raft) -> None:
 
     Most steps change little: what stands before a rule is a condition without which it would do nothing.
     """
-    log, snapshots, pending = raft.log, raft.snapshots, raft.pending
+    log, pending = raft.log, raft.pending
     for _ in range(SETTLE_PASSES_MAX):
-        before = (raft.role, raft.term, raft.commit_index, log.last_index)
+        role, term, commit_index, last_index = raft.role, raft.term, raft.commit_index, log.last_index
         if raft.office is None and type(raft.role) is not Follower:
             count_votes(raft)
         office = raft.office
@@ -405,7 +408,8 @@ def _settle(raft: Raft) -> None:
                 follow_membership(raft, office)
             if raft.commit_index < log.last_index:
                 advance_commit_by_quorum(raft, office)
-            advance_changes(raft, office)
+            if office.change or raft.membership_unsettled:
+                advance_changes(raft, office)
             if office.transfer:
                 advance_transfer(raft, office)
             asked = bool(office.held_forwards or office.waiting_contexts or office.read_batches)
@@ -414,7 +418,12 @@ def _settle(raft: Raft) -> None:
         if asked or pending.proposals_waiting or pending.reads_waiting or pending.reads_confirmed:
             send_waiting(raft)
             advance_reads(raft)
-        if before == (raft.role, raft.term, raft.commit_index, log.last_index):
+        if (
+            raft.commit_index == commit_index
+            and log.last_index == last_index
+            and raft.role is role
+            and raft.term == term
+        ):
             break
     else:
         must(False, "consequences come to rest")
@@ -429,7 +438,7 @@ def _settle(raft: Raft) -> None:
         raft.become_follower(raft.term)
     if len(raft.memberships) > 1:
         raft.forget_old_memberships()
-    if snapshots.complete:
+    if raft.snapshots.complete:
         install_when_quiet(raft)
     if raft.applied_index < raft.commit_index:
         order_apply(raft)
@@ -448,52 +457,3 @@ def _settle(raft: Raft) -> None:
     raft.announce()
     if raft.shutdown_deadline_us is not None:
         advance_shutdown(raft)
-
-
-def _status(raft: Raft) -> ReplicaStatus:
-    office = raft.office
-    peers = {
-        peer: PeerStatus(
-            match_index=progress.match_index,
-            next_index=progress.next_index,
-            state=progress.state._value_,  # `value` without the detour over a property
-            inflight_messages=len(progress.inflight),
-            inflight_bytes=progress.inflight_bytes,
-            last_heard_us=progress.last_heard_us,
-        )
-        for peer, progress in (office.progress.items() if office else ())
-    }
-    log, pending, hard_state = raft.log, raft.pending, raft.hard_state
-    return ReplicaStatus(
-        node_id=raft.node_id,
-        cluster_id=hard_state.cluster_id,
-        role=raft.role.role,
-        term=raft.term,
-        voted_for=hard_state.voted_for,
-        leader=raft.leader,
-        commit_index=raft.commit_index,
-        applied_index=raft.applied_index,
-        persisted_index=raft.disk.persisted_index,
-        flushed_index=raft.flushed_index,
-        last_log_index=log.last_index,
-        last_log_term=log.last_term,
-        first_log_index=log.first_index,
-        membership=raft.membership,
-        membership_index=raft.membership_index,
-        membership_committed=raft.membership_index <= raft.commit_index,
-        peers=MappingProxyType(peers),
-        leader_last_heard_us=raft.now_us
-        if office
-        else -1
-        if raft.leader_heard_us is None
-        else raft.leader_heard_us,
-        pending_proposals=len(pending.proposals),
-        pending_reads=len(pending.reads),
-        pending_bytes=pending.bytes,
-        log_bytes=log.bytes,
-        lost_tail=raft.lost_tail is not None,
-        shutting_down=raft.shutting_down,
-        stopped=raft.stopped,
-        transfer_target=office.transfer.target if office and office.transfer else NodeId(0),
-        counters=MappingProxyType(dict(raft.counters)),
-    )

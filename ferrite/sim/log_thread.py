@@ -138,6 +138,7 @@ class LogThread:
             corrupt = isinstance(error, LogCorrupt)
             node.report(events.StorageFailed(corrupt=corrupt, disk_full=False, detail=str(error)))
             return
+        world.invariants.loaded(node.seen_as, order.first_index, entries)
         loaded = events.EntriesLoaded(first_index=order.first_index, entries=tuple(entries))
         delay_us = 1 + world.dice.stream("load", node.node_id).exponential(world.options.disk.load_mean_us)
         world.timeline.after(delay_us, self._loaded, loaded, row)

@@ -130,6 +130,8 @@ def _diverged(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((400 * MS, 800 * MS)),
             short_reigns_every_us=dice.pick((0, 1_500 * MS)),
             crash_every_us=dice.pick((0, 1_000 * MS)),
+            # Where logs are short a snapshot mends them, and no repair is lost.
+            lost_repair_every_us=0 if short else dice.pick((0, 300 * MS)),
         ),
         clients=replace(
             drawn.clients,
@@ -228,6 +230,7 @@ def _restarts(drawn: Options, dice: Stream) -> Options:
             crash_leader_ppm=dice.pick((0, 400_000)),
             down_mean_us=dice.pick((5 * MS, 20 * MS)),
             transfer_every_us=dice.pick((0, 150 * MS)),
+            rolling_restart_every_us=dice.pick((0, 400 * MS)),
         ),
     )
 
@@ -245,6 +248,7 @@ def _damage(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((0, 700 * MS)),
             crash_every_us=dice.pick((0, 500 * MS)),
             down_mean_us=dice.pick((20 * MS, 200 * MS)),
+            lost_repair_every_us=0 if forgets else 300 * MS,
         ),
     )
 

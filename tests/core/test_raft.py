@@ -7,9 +7,9 @@ import pytest
 
 from ferrite.core import NO_CLUSTER, Replica, actions, events
 from ferrite.core.raft import Raft
-from ferrite.core.replica import _status
 from ferrite.core.replication import check_quorum_us
 from ferrite.core.roles import Leader
+from ferrite.core.status_of import status_of
 from tests.core.test_fuzz_step import STARTS, STEPS, run
 
 SEEDS = 8
@@ -20,6 +20,10 @@ def check_derived(raft: Raft) -> None:
     assert raft.initialized == (raft.hard_state.cluster_id != NO_CLUSTER)
     assert raft.office is (raft.role if isinstance(raft.role, Leader) else None)
     assert (raft.membership_index, raft.membership) == raft.memberships[-1]
+    settled = not raft.membership.joint and raft.membership.is_voter(raft.node_id)
+    assert raft.membership_unsettled == (not settled)
+    asked_us = [asked_us for asked_us, _ in raft.pending.contexts.values()]
+    assert asked_us == sorted(asked_us), "the oldest context comes first"
     if raft.office:
         earliest_us = raft.office.quorum_due_us
         assert earliest_us <= check_quorum_us(raft, raft.office), "never later than the truth"
@@ -34,7 +38,7 @@ class Checked(Replica):
         before = self.status()
         ordered = super().step(given, now_us)
         check_derived(self._raft)
-        assert self.status() == _status(self._raft), "the status is of this step"
+        assert self.status() == status_of(self._raft), "the status is of this step"
         assert before is not self.status()
         Checked.checks += 1
         Checked.leading += self._raft.office is not None

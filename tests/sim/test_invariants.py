@@ -192,6 +192,13 @@ def commit_going_back(told: Told) -> None:
             ),
             "S16",
         ),
+        (
+            lambda told: (
+                told.checks.fingerprint(NodeId(1), 1, 10),
+                told.checks.fingerprint(NodeId(2), 1, 11),
+            ),
+            "S16",
+        ),
         (lambda told: told.lead(1, term=Term(2)), "S14|S23"),
         (lambda told: told.lead(1, peers=peers(1, 2, inflight=65)), "S24"),
         (lambda told: campaign(told, pre_votes=False), "S25"),

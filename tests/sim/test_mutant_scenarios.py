@@ -58,7 +58,7 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     44: (disks.a_flush_takes_long, "DISCARD"),
     45: (logs.an_append_ends_below_a_conflict, "S5"),
     46: (membership.the_old_voters_alone_are_no_majority, "S10"),
-    47: (snapshots.a_snapshot_arrives_damaged, "L3"),
+    47: (snapshots.a_snapshot_arrives_damaged, "S24"),
     50: (disks.entries_are_overwritten_on_their_way_to_a_slow_disk, "DR3 S5"),
 }
 STORIES = sorted({story for story, _ in CAUGHT.values()}, key=repr)

@@ -161,6 +161,8 @@ class Ghost:
     """Snapshot id -> its last index, of every snapshot ever saved."""
     state_hashes: dict[int, bytes] = field(default_factory=dict)
     """Applied index -> hash of the state there, of whoever was there first."""
+    fingerprints: dict[int, int] = field(default_factory=dict)
+    """The same with the fingerprint of the state's store, which costs no pass over it."""
     _decoded: dict[bytes, Membership] = field(default_factory=dict)
 
     @property
@@ -190,6 +192,17 @@ class Ghost:
             # Below a base stands committed state only (checked when the base is set).
             return self.committed[index] == chain
         return disk.durable.chain_at(index) == chain
+
+    def state_contradicts_log(self, disk: GhostDisk, applied_index: int) -> bool:
+        """Is a state ahead of its log, or made of other entries than those that came back when a repair was lost?"""
+        if applied_index <= disk.installed_index:
+            return False
+        if applied_index > disk.log.last_index:
+            return True
+        return disk.tail_was_taken and disk.log.chain_at(applied_index) not in (
+            None,
+            self.committed[applied_index],
+        )
 
     def membership(self, payload: bytes) -> Membership:
         """Decode the payload of a membership entry, once."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ferrite.core import (
+    Entry,
     NodeId,
     Recovered,
     ReplicaConfig,
@@ -18,13 +19,22 @@ from ferrite.core import (
     actions,
     messages,
 )
+from ferrite.core.kv import Origin
+from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
-from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.recovery import recovered_problem
-from ferrite.sim.checks.role import campaigned, membership_in_force, monotonic, progress_of_peers, remembers
+from ferrite.sim.checks.role import (
+    asks_everybody,
+    campaigned,
+    membership_in_force,
+    monotonic,
+    progress_of_peers,
+    remembers,
+)
 from ferrite.sim.checks.send import sending
-from ferrite.sim.checks.shared import CANDIDATE, LEADER, Checks, Seen, View
+from ferrite.sim.checks.shared import CANDIDATE, LEADER, PRE_CANDIDATE, Checks, Seen, View
 
 
 class Invariants:
@@ -89,8 +99,11 @@ class Invariants:
             elif type(action) is actions.LoadEntries:
                 ordered_load(checks, node, action)
         leads = status.role is LEADER
-        if leads and (before is None or before.role is not LEADER or before.term != status.term):
-            became_leader(checks, node, seen, status)
+        if leads:
+            if before is None or before.role is not LEADER or before.term != status.term:
+                became_leader(checks, node, seen, status)
+        elif status.role is CANDIDATE or status.role is PRE_CANDIDATE:
+            asks_everybody(checks, node, status, ordered)
         if status.role is CANDIDATE and before is not None and status is not before:
             campaigned(checks, node, seen, before, status)
         if before is not None and status is not before:  # The same object: the same numbers.
@@ -106,6 +119,10 @@ class Invariants:
             elif type(action) is actions.DiscardLog:
                 ordered_discard(checks, node, action)
         seen.status = status
+
+    def loaded(self, node: NodeId, first_index: int, entries: Sequence[Entry]) -> None:
+        """Entries were read from a node's log."""
+        loaded(self.checks, node, first_index, entries)
 
     def performed(self, node: NodeId, write_seq: int) -> None:
         """The host has begun to write this `Persist`: a crash may keep it, whole or in part."""
@@ -130,6 +147,17 @@ class Invariants:
         if not stalled:
             seen.applied_index = applied_index
 
+    def outcome(self, origin: Origin, first_index: int, applied_index: int) -> None:
+        """Applying these entries gave a result for a command of this node and boot."""
+        index = self.ghost.taken.get(origin, 0)
+        # ANSWER: a result is that of the command which this boot of the node took, not of an earlier one's.
+        if not first_index <= index <= applied_index:
+            self.checks.fail(
+                "ANSWER",
+                "Results are reported of commands that this boot took, when they are applied.",
+                f"{origin} got a result from the entries [{first_index}, {applied_index}]; its command stands at {index}",
+            )
+
     def flushed(self, node: NodeId, applied_index: int) -> None:
         """The state up to here survives a power loss."""
         self.checks.ghost.disk(node).flushed_index = max(
@@ -145,6 +173,16 @@ class Invariants:
                 "S16",
                 "States at the same applied index are equal on all nodes.",
                 f"node {node} at {applied_index}: {state_hash.hex()[:16]}, another node had {known.hex()[:16]}",
+            )
+
+    def fingerprint(self, node: NodeId, applied_index: int, fingerprint: int) -> None:
+        """What a node's state store holds at an applied index, in one number."""
+        # S16: the same, at no cost: as often as one likes.
+        if self.checks.ghost.fingerprints.setdefault(applied_index, fingerprint) != fingerprint:
+            self.checks.fail(
+                "S16",
+                "States at the same applied index are equal on all nodes.",
+                f"node {node} at {applied_index}: another node's state store held other pairs there",
             )
 
     def snapshot_saved(self, node: NodeId, snapshot: SnapshotMeta) -> None:
@@ -184,3 +222,9 @@ class Invariants:
     def sending(self, node: NodeId, to: NodeId, message: messages.Message) -> None:
         """A message leaves a node."""
         sending(self.checks, node, to, message)
+
+    def heard(self, node: NodeId, source: NodeId, batch: Sequence[messages.Message]) -> None:
+        """Messages have arrived at a node that runs."""
+        for message in batch:
+            if type(message) is messages.InstallSnapshotResponse:
+                chunk_answered(self.checks, node, source, message)

@@ -4,7 +4,9 @@ check.
 
 from __future__ import annotations
 
-from ferrite.core import NodeId, ReplicaStatus
+from collections.abc import Sequence
+
+from ferrite.core import NodeId, ReplicaStatus, actions, messages
 from ferrite.sim.checks.ghost import is_quorum
 from ferrite.sim.checks.shared import CANDIDATE, FOLLOWER, LEADER, Checks, Seen, View
 
@@ -73,8 +75,8 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
         return
     if status.applied_index < disk.installed_index:
         return  # Its snapshot is installed, and it has not been told yet: it may have slept meanwhile.
-    if status.applied_index > max(log.last_index, disk.installed_index):
-        return  # A state ahead of a log that lost its tail: the replica's first order must be to stop (contract 9).
+    if checks.ghost.state_contradicts_log(disk, status.applied_index):
+        return  # The log lost its tail: the replica's first order must be to stop (contract 9).
     index, expected = checks.ghost.membership_of(disk)
     # S14: the latest membership in the log is in force, committed or not, and goes when its entry is truncated (thesis 4.1).
     if status.membership != expected:
@@ -111,6 +113,13 @@ def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) ->
                 "Messages in flight to a peer are bounded.",
                 f"leader {node}, peer {peer}: {progress.inflight_messages} of {inflight_max}",
             )
+        # S24: the bytes in flight that hold a leader back are those of messages in flight.
+        if progress.inflight_bytes and not progress.inflight_messages:
+            checks.fail(
+                "S24",
+                "Bytes in flight to a peer are those of the messages in flight.",
+                f"leader {node}, peer {peer}: {progress.inflight_bytes} bytes of no message",
+            )
         if progress.match_index == known:
             continue
         # S13 MonotonicMatchIndex: within a term match_index never decreases, for no disk here loses what it had synced.
@@ -138,6 +147,27 @@ def _match_is_true(checks: Checks, node: NodeId, status: View, peer: NodeId, mat
             "A leader's match_index of a peer is durable on that peer.",
             f"leader {node} of term {status.term} believes {match} of peer "
             f"{peer}, whose durable log ends at {disk.durable.last_index}",
+        )
+
+
+def asks_everybody(checks: Checks, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
+    """A node that campaigns, or asks whether it could."""
+    wanted = messages.RequestVote if status.role is CANDIDATE else messages.PreVote
+    asked = {
+        action.to
+        for action in ordered
+        if type(action) is actions.Send
+        and type(action.message) is wanted
+        and action.message.term == status.term + (wanted is messages.PreVote)
+    }
+    membership = status.membership
+    voters = {*membership.voters, *membership.outgoing} - {node}
+    # Thesis 4.3: while joint, majorities of both memberships decide, so voters of both are asked.
+    if asked and asked != voters:
+        checks.fail(
+            "ASK",
+            "A candidate asks all voters of the membership in force, the outgoing ones too.",
+            f"node {node} of term {status.term} asks {sorted(asked)}; voters are {sorted(voters)}",
         )
 
 
