@@ -104,6 +104,8 @@ class FaultOptions:
     """A leader that was cut off is repaired when it returns, and its disk forgets the repair: on one node a run at most."""
     rolling_restart_every_us: int = 0
     """Leadership is handed over and back, then every follower restarts in turn and hears late frames first."""
+    interrupted_change_every_us: int = 0
+    """A change of voters loses its leader in the joint configuration, and the next leader is asked for another at once."""
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0

@@ -238,3 +238,38 @@ def test_the_story_so_far_breaks_nothing() -> None:
     told.lead(1, commit_index=Index(1))
     told.lead(1, actions.Apply(first_index=Index(1), entries=(FIRST,)), commit_index=Index(1))
     assert told.checks.ghost.commit_index == 1
+
+
+def test_a_snapshot_that_a_node_has_not_been_told_of_yet_brings_no_membership() -> None:
+    told, node = Told(), NodeId(4)
+    told.lead(1, commit_index=Index(1))
+    told.checks.booted(node, Recovered(identity=Identity(node_id=node, instance=bytes(16), boot=1)))
+    told.checks.snapshot_installed(node, 1)
+    told.step(node, membership=Membership())
+    with pytest.raises(Violation, match=r"^S14: "):
+        told.step(node, membership=Membership(), commit_index=Index(1), applied_index=Index(1))
+
+
+def with_learner(*learners: NodeId) -> Membership:
+    return replace(MEMBERSHIP, learners=learners, members={n: Member(node_id=n) for n in (*NODES, *learners)})
+
+
+def test_a_learner_that_leaves_and_comes_back_within_a_step_begins_anew() -> None:
+    told, learner = Told(), NodeId(4)
+    told.checks.booted(learner, Recovered(identity=Identity(node_id=learner, instance=bytes(16), boot=1)))
+    told.step(learner, persist(1, 1, FIRST, hard_state=HardState(term=Term(1))))
+    told.checks.persisted(learner, 1)
+    told.lead(1, commit_index=Index(1))
+    known, fresh = (MappingProxyType({learner: peers(match, 2)[NodeId(2)]}) for match in (1, 0))
+    for index, members in ((2, with_learner(learner)), (3, MEMBERSHIP), (4, with_learner(learner))):
+        entry = Entry(Term(1), encode_payload(EntryKind.MEMBERSHIP, 0, encode_membership(members)))
+        # It is followed until its removal is committed; then all of it begins anew.
+        shown = fresh if index == 4 else known
+        commit = Index(index - 1)
+        told.lead(1, persist(index, index, entry), commit_index=commit, membership=members, peers=shown)
+        told.step(2, persist(index, index, entry), membership=members)
+        for node in NODES[:2]:
+            told.checks.persisted(node, index)
+    told.lead(1, membership=with_learner(learner), peers=known, commit_index=Index(3))
+    with pytest.raises(Violation, match=r"^S13: "):
+        told.lead(1, membership=with_learner(learner), peers=fresh, commit_index=Index(3))

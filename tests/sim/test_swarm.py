@@ -11,7 +11,15 @@ from ferrite.sim.profiles import PROFILES
 from ferrite.sim.swarm import profile_of
 from ferrite.sim.tape import Tape
 
-STORIES = ("lonely_leader", "sleeper", "short_reigns", "forgetful_voter", "lost_repair", "rolling_restart")
+STORIES = (
+    "lonely_leader",
+    "sleeper",
+    "short_reigns",
+    "forgetful_voter",
+    "lost_repair",
+    "rolling_restart",
+    "interrupted_change",
+)
 
 
 def of_profile(name: str) -> int:

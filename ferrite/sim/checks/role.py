@@ -74,6 +74,8 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
     if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
         seen.membership_due = False
         return
+    if status.applied_index < disk.installed_index:
+        return  # Its snapshot is installed, and it has not been told yet: it may have slept meanwhile.
     if checks.ghost.state_contradicts_log(disk, status.applied_index):
         return  # The log lost its tail: the replica's first order must be to stop (contract 9).
     index, expected = checks.ghost.membership_of(disk)
@@ -91,9 +93,11 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
 
 def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:
     """A leader's view of its peers."""
-    if not seen.match.keys() <= status.peers.keys():
-        # A member that left and came back begins anew.
-        seen.match = {peer: match for peer, match in seen.match.items() if peer in status.peers}
+    before = seen.status.membership if seen.status is not None else status.membership
+    if before is not status.membership or not seen.match.keys() <= status.peers.keys():
+        # A member that left and came back begins anew, also when it left for good in the very step in which it came back.
+        staying = status.peers.keys() & before.members.keys()
+        seen.match = {peer: match for peer, match in seen.match.items() if peer in staying}
     inflight_max = checks.config.inflight_messages_max
     for peer, progress in status.peers.items():
         known = seen.match.get(peer, 0)

@@ -11,6 +11,7 @@ from ferrite.sim.faults import (
     clocks,
     combined,
     disks,
+    interrupted_change,
     links,
     lost_repair,
     operators,
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
 
 KINDS: Final = {
     kind.name: kind
-    for module in (processes, links, clocks, disks, operators, combined, lost_repair, rolling_restart)
+    for module in (
+        processes,
+        links,
+        clocks,
+        disks,
+        operators,
+        combined,
+        interrupted_change,
+        lost_repair,
+        rolling_restart,
+    )
     for kind in module.KINDS
 }
 """Every kind of fault that has a time of its own. Those that befall a frame, a disk operation or a timer have a `Site`."""
