@@ -185,7 +185,7 @@ class Ghost:
 
     def holds_durably(self, node: NodeId, index: int, chain: bytes) -> bool:
         """Has this node's disk the entry and all before it, in the log or as part of a snapshot that is its state?"""
-        disk = self.disk(node)
+        disk = self.disks.get(node) or self.disk(node)
         if index <= disk.promised_index:
             return True
         if index <= max(disk.durable.base_index, disk.installed_index) and index <= self.commit_index:

@@ -100,7 +100,6 @@ def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) ->
         seen.match = {peer: match for peer, match in seen.match.items() if peer in staying}
     inflight_max = checks.config.inflight_messages_max
     for peer, progress in status.peers.items():
-        known = seen.match.get(peer, 0)
         # S13: always match < next.
         if progress.match_index >= progress.next_index:
             checks.fail(
@@ -122,6 +121,7 @@ def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) ->
                 "Bytes in flight to a peer are those of the messages in flight.",
                 f"leader {node}, peer {peer}: {progress.inflight_bytes} bytes of no message",
             )
+        known = seen.match.get(peer, 0)
         if progress.match_index == known:
             continue
         # S13 MonotonicMatchIndex: within a term match_index never decreases, for no disk here loses what it had synced.
