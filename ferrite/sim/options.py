@@ -100,6 +100,12 @@ class FaultOptions:
     """For a while each new leader falls soon after its election."""
     forgetful_voter_every_us: int = 0
     """A voter loses the tail that only it and the leader held, and the leader falls: on one node a run at most."""
+    lost_repair_every_us: int = 0
+    """A leader that was cut off is repaired when it returns, and its disk forgets the repair: on one node a run at most."""
+    rolling_restart_every_us: int = 0
+    """Leadership is handed over and back, then every follower restarts in turn and hears late frames first."""
+    interrupted_change_every_us: int = 0
+    """A change of voters loses its leader in the joint configuration, and the next leader is asked for another at once."""
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0
@@ -163,8 +169,8 @@ class Options:
     batch_events_max: int = 16
     """Events of one step are a random number up to this; 1 is common."""
     state_hash_every: int = 64
-    """The state hash is taken after every so many applies (it costs a pass over the state); 0 = at snapshots and at the end
-    only."""
+    """States are compared by their fingerprints after every so many applies of a node, 0 for never; by their whole content (which
+    costs a pass over the state) when a snapshot was installed, and at the end."""
     deep_check_every: int = 500
     """The checks that cost a pass over a log or a disk run after every so many steps of a node; 0 = at the end only."""
     core_only: bool = False

@@ -25,6 +25,10 @@ where a profile leads.
 """
 
 
+INTERRUPTED_PPM: Final = 400_000
+"""The share of seeds with changes of members in which these are interrupted."""
+
+
 def calm(drawn: Options, dice: Stream) -> Options:
     """Take most of the faults and of the slowness away that a seed drew."""
     kept = [dice.chance(KEPT_PPM) for _ in range(4)]
@@ -126,6 +130,8 @@ def _diverged(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((400 * MS, 800 * MS)),
             short_reigns_every_us=dice.pick((0, 1_500 * MS)),
             crash_every_us=dice.pick((0, 1_000 * MS)),
+            # Where logs are short a snapshot mends them, and no repair is lost.
+            lost_repair_every_us=0 if short else dice.pick((0, 300 * MS)),
         ),
         clients=replace(
             drawn.clients,
@@ -167,7 +173,7 @@ def _sleepers(drawn: Options, dice: Stream) -> Options:
 def _members(drawn: Options, dice: Stream) -> Options:
     """Changes of members one upon the other, with requests that expire, while leaders fall."""
     nodes = dice.pick((1, 2, 3, 3, 4))
-    return replace(
+    changing = replace(
         drawn,
         nodes=nodes,
         spares=dice.pick((1, 2, 3)),
@@ -184,6 +190,26 @@ def _members(drawn: Options, dice: Stream) -> Options:
             crash_every_us=dice.pick((0, 300 * MS)),
             down_mean_us=dice.pick((10 * MS, 200 * MS)),
             short_reigns_every_us=dice.pick((0, 1_000 * MS)),
+        ),
+    )
+    return _interrupted(changing, dice) if dice.chance(INTERRUPTED_PPM) else changing
+
+
+def _interrupted(drawn: Options, dice: Stream) -> Options:
+    """Leaders fall inside joint configurations. But for that little goes wrong, else it seldom comes to one."""
+    return replace(
+        drawn,
+        nodes=dice.pick((2, 3, 3, 4, 5)),
+        spares=dice.pick((1, 2)),
+        faults=replace(
+            drawn.faults,
+            interrupted_change_every_us=dice.pick((100 * MS, 200 * MS)),
+            membership_every_us=dice.pick((60 * MS, 150 * MS)),
+            request_timeout_us=dice.pick((300 * MS, 1_000 * MS)),
+            pause_every_us=0,
+            partition_every_us=0,
+            crash_every_us=0,
+            short_reigns_every_us=0,
         ),
     )
 
@@ -204,6 +230,7 @@ def _restarts(drawn: Options, dice: Stream) -> Options:
             crash_leader_ppm=dice.pick((0, 400_000)),
             down_mean_us=dice.pick((5 * MS, 20 * MS)),
             transfer_every_us=dice.pick((0, 150 * MS)),
+            rolling_restart_every_us=dice.pick((0, 400 * MS)),
         ),
     )
 
@@ -221,6 +248,7 @@ def _damage(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((0, 700 * MS)),
             crash_every_us=dice.pick((0, 500 * MS)),
             down_mean_us=dice.pick((20 * MS, 200 * MS)),
+            lost_repair_every_us=0 if forgets else 300 * MS,
         ),
     )
 

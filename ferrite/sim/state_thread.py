@@ -21,6 +21,7 @@ from ferrite.core import (
 from ferrite.core.kv import (
     ExpectedSnapshot,
     MemoryStore,
+    Origin,
     Query,
     QueryResult,
     SnapshotHeader,
@@ -103,8 +104,11 @@ class StateThread:
         self._applies += 1
         every = world.options.state_hash_every
         world.invariants.applied(node.seen_as, applied.applied_index)
+        for request, _ in applied.outcomes:
+            origin = Origin(self._identity.node_id, self._identity.boot, request)
+            world.invariants.outcome(origin, order.first_index, applied.applied_index)
         if every and self._applies % every == 0:
-            world.invariants.state_hash(node.seen_as, applied.applied_index, self._machine.state_hash())
+            world.invariants.fingerprint(node.seen_as, applied.applied_index, node.store.fingerprint)
         done = events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes)
         self._report(done, f"applied to {applied.applied_index}")
 
@@ -202,7 +206,11 @@ class StateThread:
             self._partial = {snapshot_id: bytearray()}
         partial = self._partial.setdefault(snapshot_id, bytearray())
         if len(partial) < order.offset:
-            partial.extend(bytes(order.offset - len(partial)))
+            raise self._world.violation(
+                "S15",
+                "The pieces of a received snapshot are stored from its start, without gaps.",
+                f"node {self._node.node_id} stores a piece at {order.offset}; it has {len(partial)} bytes of this snapshot",
+            )
         partial[order.offset : order.offset + len(order.data)] = order.data
 
     def install_snapshot(self, snapshot: SnapshotMeta) -> None:

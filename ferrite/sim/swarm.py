@@ -63,7 +63,7 @@ def _free(seed: int, *, pace: int, nodes: int, seconds: int) -> Options:
         replica=_replica(dice, seed, pace),
         network=_network(dice, pace),
         disk=_disk(dice, pace),
-        faults=_faults(dice, pace),
+        faults=_faults(dice, seed, pace),
         clients=_clients(dice, pace),
     )
 
@@ -137,7 +137,7 @@ def _disk(dice: Stream, pace: int) -> DiskOptions:
     )
 
 
-def _faults(dice: Stream, pace: int) -> FaultOptions:
+def _faults(dice: Stream, seed: int, pace: int) -> FaultOptions:
     return FaultOptions(
         crash_every_us=_some(dice, 500_000, 2_000_000, 5_000_000) // pace,
         power_loss_ppm=dice.pick((0, 700_000, 1_000_000)),
@@ -163,6 +163,8 @@ def _faults(dice: Stream, pace: int) -> FaultOptions:
         lonely_leader_every_us=_seldom(dice, 4_000_000) // pace,
         sleeper_every_us=_seldom(dice, 4_000_000) // pace,
         short_reigns_every_us=_seldom(dice, 8_000_000) // pace,
+        # Of a later day: drawn from dice of its own, so that all others stay as they were.
+        interrupted_change_every_us=_seldom(seeded(seed, "swarm", "interrupted_change"), 4_000_000) // pace,
         transfer_every_us=_some(dice, 1_000_000, 3_000_000) // pace,
         membership_every_us=_some(dice, 500_000, 1_500_000, 4_000_000) // pace,
     )

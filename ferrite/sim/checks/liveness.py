@@ -80,9 +80,12 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     options = cluster.world.options
     within_us = ELECTION_TIMEOUTS_MAX * options.replica.election_timeout_max_us
     # L1: there is a leader, heard by all members, within ten maximum election timeouts.
-    if not cluster.run_until(lambda: stable_leader(cluster, core) is not None, within_us):
+    if not cluster.run_until(lambda: followed_leader(cluster, core) is not None, within_us):
         _fail(cluster, "L1", "After healing there is a leader within ten maximum election timeouts.")
     settle_us = options.settle_seconds * 1_000_000
+    # L5: a change of members ends, though on slow disks a backlog of writes may have to be committed before it.
+    if not cluster.run_until(lambda: stable_leader(cluster, core) is not None, settle_us):
+        _fail(cluster, "L5", "After healing a leader's membership is committed, and no joint one.")
     members = {node.node_id: node for node in _members(cluster, core)}
     for client in cluster.clients:
         client.use(members, FRESH_TIMEOUT_US)
@@ -129,21 +132,27 @@ def _leader(cluster: Cluster, core: Collection[NodeId]) -> Node | None:
     return next((node for node in cluster.leaders() if node.node_id in core), None)
 
 
-def stable_leader(cluster: Cluster, core: Collection[NodeId] = ()) -> tuple[NodeId, int] | None:
-    """(id, term) of the leader that every member of the core follows, and that has committed its membership.
-
-    Without a core all nodes are asked.
-    """
-    core = core or sorted(cluster.nodes)
+def followed_leader(cluster: Cluster, core: Collection[NodeId]) -> tuple[NodeId, int] | None:
+    """(id, term) of the leader that every member of the core follows."""
     leader = _leader(cluster, core)
     status = leader.status() if leader else None
-    if leader is None or status is None or not status.membership_committed or status.membership.joint:
+    if leader is None or status is None:
         return None
     for node in _members(cluster, core):
         other = node.status()
         if other is None or other.term != status.term or other.leader != leader.node_id:
             return None
     return leader.node_id, status.term
+
+
+def stable_leader(cluster: Cluster, core: Collection[NodeId] = ()) -> tuple[NodeId, int] | None:
+    """The same of one that has committed its membership. Without a core all nodes are asked."""
+    core = core or sorted(cluster.nodes)
+    leader = _leader(cluster, core)
+    status = leader.status() if leader else None
+    if status is None or not status.membership_committed or status.membership.joint:
+        return None
+    return followed_leader(cluster, core)
 
 
 def converged(cluster: Cluster, core: Collection[NodeId] = ()) -> bool:

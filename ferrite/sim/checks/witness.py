@@ -14,13 +14,13 @@ from ferrite.core.kv import (
     Batch,
     CommandInvalid,
     Delete,
-    MemoryStore,
     Put,
     StateMachine,
     decode_command,
 )
 from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.history import FAIL, OK, READS, History, Operation
+from ferrite.sim.store import StateImage
 from ferrite.sim.violation import Violation
 
 _NOBODY = Identity(node_id=NodeId(0), instance=bytes(16), boot=0)
@@ -48,20 +48,22 @@ class Model:
 
 def replay(ghost: Ghost) -> Model:
     """Apply the committed log, entry by entry, on an empty state. Raises Violation S16, S17, S20."""
-    store = MemoryStore()
-    machine = StateMachine(store, _NOBODY)
+    state = StateImage()
+    machine = StateMachine(state.pairs, _NOBODY)
     model = Model(revision=machine.revision)
     for index in range(1, len(ghost.committed)):
         entry = ghost.committed_entry(index)
         assert entry is not None, "the committed log has no holes"
         applied = machine.apply(Index(index), [entry])
-        store.write(applied.batch)
+        state.write(applied.batch)
         machine.advance(applied)
         if payload_kind(entry.payload) == EntryKind.COMMAND and machine.revision != model.revision:
             _effect(model, entry.payload[PAYLOAD_HEADER_BYTES:], machine.revision, index)
-        known = ghost.state_hashes.get(index)
+        known, fingerprint = ghost.state_hashes.get(index), ghost.fingerprints.get(index)
         # S16, F3: every node's state at an index is that of replaying the committed log to there.
-        if known is not None and known != machine.state_hash():
+        if fingerprint not in (None, state.fingerprint) or (
+            known is not None and known != machine.state_hash()
+        ):
             raise Violation(
                 "S16",
                 "A state equals the replay of the committed log.",
