@@ -32,8 +32,8 @@ from ferrite.sim.answers import Callback
 from ferrite.sim.checks.shared import LEADER
 from ferrite.sim.clock import Clock
 from ferrite.sim.desk import Desk, Waiting
-from ferrite.sim.dice import PPM
 from ferrite.sim.disk import PowerLost, SimDisk
+from ferrite.sim.housekeeping import Housekeeping
 from ferrite.sim.log_thread import LogThread
 from ferrite.sim.network import Frame
 from ferrite.sim.orders import Doom, perform
@@ -70,7 +70,7 @@ class Node:
         self.doom: Doom | None = None
         self.event_cost_us = 0
         """A slow processor: every event costs so much."""
-        self.clock = Clock(0, 0)
+        self.clock = Clock(0, 0, world.options.clock_rate_ppm)
         self.led_us = -1
         """When, by its own clock, this incarnation last led."""
         self.events_told = 0
@@ -97,7 +97,7 @@ class Node:
         self._steps_since_deep = 0
         self._shown: dict[str, object] = {}
         self._log: LogThread | None = None
-        self._state: StateThread | None = None
+        self.state: StateThread | None = None
 
     @property
     def running(self) -> bool:
@@ -135,8 +135,8 @@ class Node:
         except (LogCorrupt, WrongIdentity, NewerFormat) as error:
             self.stopped(StopCode.CORRUPTION, str(error))
             return
-        self._state = StateThread(world, self, identity)
-        recovered = Recovered(identity=identity, log=recovered_log, state=self._state.recovered_state())
+        self.state = StateThread(world, self, identity)
+        recovered = Recovered(identity=identity, log=recovered_log, state=self.state.recovered_state())
         world.invariants.booted(self.seen_as, recovered)
         last, applied = recovered_log.last_index, recovered.state.applied_index
         world.note(self.node_id, "boot", self.boot, last, applied)
@@ -148,6 +148,7 @@ class Node:
             raise finding(world, self.node_id, error) from error
         world.invariants.started(self.seen_as, self.replica.status())
         self._arm(self.replica)
+        Housekeeping(self, world).start()
 
     def _config(self) -> ReplicaConfig:
         world = self._world
@@ -169,10 +170,10 @@ class Node:
         self.paused = False
         self.doom = None
         self._busy_until_us = 0
-        for thread in (self._log, self._state):
+        for thread in (self._log, self.state):
             if thread is not None:
                 thread.alive = False
-        self._log = self._state = None
+        self._log = self.state = None
         self._inbox.clear()
         self._causes.clear()
         self._outbox.clear()
@@ -199,15 +200,15 @@ class Node:
 
     def lose_state(self) -> None:
         """The state store turns out to be damaged, at its next use."""
-        if self._state is not None:
-            self._state.fail(corrupt=True)
+        if self.state is not None:
+            self.state.fail(corrupt=True)
 
     def recover_from_faults(self) -> None:
         """Whatever a fault did to this node ends: it runs, as far as it can."""
         self.disk.lose_power_after(None)
         self.doom = None
         self.event_cost_us = 0
-        self.clock.set_rate(self._world.timeline.now_us, PPM)
+        self.clock.set_rate(self._world.timeline.now_us, self._world.options.clock_rate_ppm)
         if self.paused:
             self.resume()
         if not self.running and not self.held_down and not self.refused:
@@ -229,8 +230,8 @@ class Node:
     def check_state_hash(self) -> None:
         """Compare the state with everybody else's at the same applied index. Raises Violation S16."""
         status = self.status()
-        if status is not None and self._state is not None:
-            self._world.invariants.state_hash(self.seen_as, status.applied_index, self._state.state_hash())
+        if status is not None and self.state is not None:
+            self._world.invariants.state_hash(self.seen_as, status.applied_index, self.state.state_hash())
 
     def propose(
         self, operation: Operation, session: Session | None, timeout_us: int, callback: Callback
@@ -436,7 +437,7 @@ class Node:
             if type(action) is actions.Send:  # Nearly all of them.
                 self.send(action.to, action.message)
                 continue  # A message that leaves stops nobody.
-            perform(self, action, self._desk, self._log, self._state)
+            perform(self, action, self._desk, self._log, self.state)
             if self.replica is not replica:
                 return
         self._outbox.flush(replica, self.step_row)

@@ -158,6 +158,30 @@ class ClientOptions:
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
+class KvOptions:
+    """What clients do beyond reading and writing single keys, and how the nodes keep house."""
+
+    counter_ppm: int = 0
+    """The share of writes that add one to a counter, by a transaction that compares."""
+    txn_ppm: int = 0
+    """The share of the remaining writes that are transactions over several keys."""
+    delete_range_ppm: int = 0
+    lease_ppm: int = 0
+    compact_ppm: int = 0
+    range_ppm: int = 0
+    """The share of reads that are ranges: filtered, sorted, paged, at old revisions."""
+    lease_ttl_s: int = 2
+    kept_ppm: int = 600_000
+    """The share of leases that their client keeps alive; the others are left to expire."""
+    housekeeping: bool = False
+    """Leaders propose Ticks, compactions and the space mode."""
+    quota_bytes: int = 0
+    """Of the keys' records; 0: none."""
+    keep_revisions: int = 0
+    """Leaders compact what is older; 0: only clients compact."""
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
 class Options:
     """One run. `nodes` are the voters from the start; `spares` are empty nodes that membership changes may take in."""
 
@@ -173,6 +197,8 @@ class Options:
     costs a pass over the state) when a snapshot was installed, and at the end."""
     deep_check_every: int = 500
     """The checks that cost a pass over a log or a disk run after every so many steps of a node; 0 = at the end only."""
+    clock_rate_ppm: int = 1_000_000
+    """How fast all clocks of nodes and clients run, compared with links and disks: a lease of seconds fits into a short run."""
     core_only: bool = False
     """First only a quorum is healed and must converge, while the other nodes stay broken for good."""
     events_max: int = 3_000_000
@@ -186,6 +212,7 @@ class Options:
     disk: DiskOptions = field(default_factory=DiskOptions)
     faults: FaultOptions = field(default_factory=FaultOptions)
     clients: ClientOptions = field(default_factory=ClientOptions)
+    kv: KvOptions = field(default_factory=KvOptions)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run. Raises ValueError with all that is wrong."""
@@ -204,6 +231,8 @@ def _out_of_range(options: Options) -> list[str]:
         )
     if not 1 <= options.seconds <= SECONDS_MAX:
         wrong.append(f"seconds is {options.seconds}; expected 1 to {SECONDS_MAX}")
+    if not 100_000 <= options.clock_rate_ppm <= 100_000_000:
+        wrong.append(f"clock_rate_ppm is {options.clock_rate_ppm}; expected 100000 to 100000000")
     if options.network.codec_every < 1:
         wrong.append(f"codec_every is {options.network.codec_every}; expected 1 (every frame) or more")
     return wrong
@@ -211,7 +240,7 @@ def _out_of_range(options: Options) -> list[str]:
 
 def _bad_probabilities(options: Options) -> list[str]:
     wrong = []
-    for part in (options.network, options.disk, options.faults, options.clients):
+    for part in (options.network, options.disk, options.faults, options.clients, options.kv):
         values: list[tuple[str, Any]] = [(f.name, getattr(part, f.name)) for f in fields(part)]
         for name, number in values:
             if number < 0 or (name.endswith("_ppm") and number > 1_000_000):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from ferrite.sim.dice import Stream
-from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
+from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, KvOptions, NetworkOptions, Options
 
 MS: Final = 1000
 """Microseconds of a millisecond."""
@@ -25,6 +25,8 @@ where a profile leads.
 """
 
 
+LEASE_RATE: Final = 10
+"""So much quicker than the rest the clocks run where leases live: two seconds of a run are twenty of theirs."""
 INTERRUPTED_PPM: Final = 400_000
 """The share of seeds with changes of members in which these are interrupted."""
 
@@ -253,6 +255,45 @@ def _damage(drawn: Options, dice: Stream) -> Options:
     )
 
 
+def _leases(drawn: Options, dice: Stream) -> Options:
+    """Leases that are kept alive and left to end, while leaders change; history that is compacted, and a store that is full."""
+    # Clocks run at ten times the speed of everything else, and all that the nodes time is as slow as it is at the pace of others.
+    return replace(
+        drawn,
+        clock_rate_ppm=LEASE_RATE * 1_000_000,
+        replica=replace(
+            drawn.replica,
+            heartbeat_interval_us=drawn.replica.heartbeat_interval_us * LEASE_RATE,
+            election_timeout_min_us=drawn.replica.election_timeout_min_us * LEASE_RATE,
+            election_timeout_max_us=drawn.replica.election_timeout_max_us * LEASE_RATE,
+        ),
+        disk=replace(drawn.disk, sync_mean_us=dice.pick((100, 1 * MS)), apply_mean_us=50),
+        faults=replace(
+            drawn.faults,
+            crash_every_us=dice.pick((0, 400 * MS)),
+            down_mean_us=dice.pick((20 * MS, 200 * MS)),
+            pause_every_us=dice.pick((0, 300 * MS)),
+            pause_mean_us=dice.pick((150 * MS, 400 * MS)),
+            transfer_every_us=dice.pick((0, 200 * MS)),
+            sleeper_every_us=dice.pick((0, 600 * MS)),
+        ),
+        clients=replace(drawn.clients, clients=dice.pick((3, 6)), think_mean_us=15 * MS, get_ppm=200_000),
+        kv=KvOptions(
+            counter_ppm=dice.pick((0, 200_000)),
+            txn_ppm=dice.pick((0, 200_000)),
+            delete_range_ppm=dice.pick((0, 50_000)),
+            lease_ppm=dice.pick((300_000, 700_000)),
+            compact_ppm=dice.pick((0, 30_000)),
+            range_ppm=300_000,
+            lease_ttl_s=dice.pick((2, 2, 4)),
+            kept_ppm=dice.pick((300_000, 800_000)),
+            housekeeping=True,
+            quota_bytes=dice.pick((0, 1_500, 4_000)),
+            keep_revisions=dice.pick((0, 10, 40)),
+        ),
+    )
+
+
 PROFILES: Final[dict[str, Profile]] = {
     "elections": _elections,
     "snapshots": _snapshots,
@@ -261,5 +302,6 @@ PROFILES: Final[dict[str, Profile]] = {
     "members": _members,
     "restarts": _restarts,
     "damage": _damage,
+    "leases": _leases,
 }
 """Name -> what it makes of the options that a seed drew freely."""

@@ -12,7 +12,15 @@ from typing import Final
 
 from ferrite.core import ReplicaConfig
 from ferrite.sim.dice import Stream, seeded
-from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
+from ferrite.sim.options import (
+    NODES_MAX,
+    ClientOptions,
+    DiskOptions,
+    FaultOptions,
+    KvOptions,
+    NetworkOptions,
+    Options,
+)
 from ferrite.sim.profiles import PROFILES, calm
 
 SECONDS: Final = 2
@@ -65,6 +73,7 @@ def _free(seed: int, *, pace: int, nodes: int, seconds: int) -> Options:
         disk=_disk(dice, pace),
         faults=_faults(dice, seed, pace),
         clients=_clients(dice, pace),
+        kv=_kv(seeded(seed, "swarm", "kv")),
     )
 
 
@@ -184,4 +193,19 @@ def _clients(dice: Stream, pace: int) -> ClientOptions:
         crash_ppm=_seldom(dice, 50_000),
         equal_value_ppm=_seldom(dice, 300_000),
         value_bytes=dice.pick((16, 64, 700)),
+    )
+
+
+def _kv(dice: Stream) -> KvOptions:
+    """In half of the seeds: what comes on top of single keys."""
+    if dice.chance(500_000):
+        return KvOptions()
+    compact_ppm = _some(dice, 20_000, 100_000)
+    return KvOptions(
+        counter_ppm=_some(dice, 100_000, 300_000),
+        txn_ppm=_some(dice, 100_000, 400_000),
+        delete_range_ppm=_some(dice, 100_000),
+        compact_ppm=compact_ppm,
+        range_ppm=_some(dice, 200_000, 600_000),
+        housekeeping=compact_ppm > 0,
     )

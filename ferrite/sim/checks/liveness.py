@@ -12,10 +12,13 @@ from typing import Final
 from ferrite.core import NO_NODE, NodeId, Role
 from ferrite.sim.checks.core import can_work, choose_core, usable_nodes
 from ferrite.sim.cluster import Cluster
+from ferrite.sim.dice import PPM
 from ferrite.sim.history import OK
+from ferrite.sim.housekeeping import PROPOSAL_TIMEOUT_US, RETRY_US
 from ferrite.sim.network import links_between
 from ferrite.sim.node import Node
 from ferrite.sim.violation import Violation
+from ferrite.sim.workload import LONGER_TTL_S
 
 ELECTION_TIMEOUTS_MAX: Final = 10
 """L1: a leader within so many maximum election timeouts."""
@@ -25,6 +28,8 @@ REQUESTS_END_US: Final = 1_000_000
 """How long after its deadline a request may still have an effect, but for a node that was broken."""
 FRESH_TIMEOUT_US: Final = 10_000_000
 """A healthy cluster answers far sooner, also on the slowest disk and network that a swarm draws."""
+HOUSEKEEPING_US: Final = PROPOSAL_TIMEOUT_US + RETRY_US + 2_000_000
+"""How late a lease may end: a proposal of before the healing is given up, tried again, and the leader looks each second."""
 OUTSIDE: Final = ("down", "cut off", "deaf", "mute")
 
 
@@ -97,7 +102,25 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     # L3: all members converge to one log, all of it committed and applied, and (L5) leave a joint configuration.
     if not cluster.run_until(lambda: converged(cluster, core), settle_us):
         _fail(cluster, "L3", "After healing all members converge to the same committed and applied log.")
+    _leases_end(cluster, core)
     _calm(cluster, core)
+
+
+def _leases_end(cluster: Cluster, core: Collection[NodeId]) -> None:
+    """L10: leases that nobody keeps alive end, soon after their time. Clients have come to rest before."""
+    kv = cluster.world.options.kv
+    leader = _leader(cluster, core)
+    if not kv.housekeeping or leader is None:
+        return
+    ttl_us = (kv.lease_ttl_s + LONGER_TTL_S) * 1_000_000
+    within_us = (ttl_us + HOUSEKEEPING_US) * PPM // cluster.world.options.clock_rate_ppm
+
+    def none_left() -> bool:
+        leader = _leader(cluster, core)
+        return leader is not None and leader.state is not None and not leader.state.machine.lease_count
+
+    if not cluster.run_until(none_left, within_us):
+        _fail(cluster, "L10", "A lease that is not kept alive ends soon after its time.")
 
 
 def _fresh_writes(cluster: Cluster, within_us: int) -> None:
