@@ -19,12 +19,16 @@ def appends_arrived(checks: Checks, node: NodeId, batch: Sequence[messages.Messa
         if queued or prev == end or prev[0] < log.base_index or log.term_at(prev[0]) == prev[1]:
             entries = message.entries
             end = (Index(prev[0] + len(entries)), entries[-1].term) if entries else prev
+            if seen.proved is None:
+                seen.proved = {}
             seen.proved[message.term] = max(end[0], seen.proved.get(message.term, 0))
 
 
 def commit_is_proved(checks: Checks, node: NodeId, seen: Seen, before: View, after: View) -> None:
     """The commit index of a node has advanced."""
     if before.role is not FOLLOWER or after.role is not FOLLOWER or before.term != after.term:
+        return
+    if seen.proved is None:
         return
     proved = seen.proved.get(after.term, 0)
     # S8, Raft figure 2: a follower's log agrees with the leader's only as far as appends have shown.

@@ -24,7 +24,8 @@ def read_arrived(checks: Checks, node: NodeId, question: Question) -> None:
 def round_sent(checks: Checks, node: NodeId, message: messages.Heartbeat) -> None:
     """A heartbeat leaves a leader."""
     confirming = checks.seen[node].confirming
-    confirming.enter(message.term)
+    if not confirming.asked or message.term != confirming.term:
+        return  # Nobody waits for it.
     if message.round and (not confirming.rounds or message.round > confirming.rounds[-1]):
         confirming.moment += 1
         confirming.sent.append(confirming.moment)

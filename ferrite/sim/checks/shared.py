@@ -79,8 +79,8 @@ class Seen:
     sendings: dict[NodeId, Sending] = field(default_factory=dict)
     unasked: tuple[Term, tuple[NodeId, ...]] | None = None
     """Its last campaign, when that began without a quorum of pre-votes: the term, and whose it had, the own included."""
-    proved: dict[Term, int] = field(default_factory=dict)
-    """Term -> how far the appends of its leader fit the log."""
+    proved: dict[Term, int] | None = None
+    """Term -> how far the appends of its leader fit the log; None where arrivals are not shown to the checks."""
     confirming: Confirming = field(default_factory=Confirming)
     tail_lost: set[NodeId] = field(default_factory=set)
     """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
