@@ -99,3 +99,15 @@ def test_an_append_that_does_not_fit_proves_nothing() -> None:
     append(told, 2, prev_term=9)
     with pytest.raises(Violation, match=r"^S8: A follower commits no further"):
         commit(told)
+
+
+def test_a_question_that_arrives_again_does_not_forbid_the_answer_to_the_first() -> None:
+    told = Told()
+    asked = messages.ReadIndex(term=Term(1), context=4)
+    ready = messages.ReadIndexResponse(term=Term(1), context=4, read_index=Index(0), ready=True)
+    told.checks.heard(LEADER, OTHER, [asked, asked], queued=False)
+    beat(told, 2)
+    answer(told, 2)
+    told.checks.sending(LEADER, OTHER, ready)
+    told.checks.heard(LEADER, OTHER, [asked], queued=False)
+    told.checks.sending(LEADER, OTHER, ready)

@@ -18,7 +18,7 @@ def read_arrived(checks: Checks, node: NodeId, question: Question) -> None:
     if status is not None and status.role is LEADER:
         confirming.enter(status.term)
         confirming.moment += 1
-        confirming.asked.setdefault(question, (confirming.moment, status.membership))
+        confirming.asked.setdefault(question, []).append((confirming.moment, status.membership))
 
 
 def round_sent(checks: Checks, node: NodeId, message: messages.Heartbeat) -> None:
@@ -53,10 +53,13 @@ def read_confirmed(checks: Checks, node: NodeId, status: View, question: Questio
     confirming = checks.seen[node].confirming
     if status.role is not LEADER or status.term != confirming.term:
         return
-    arrived = confirming.asked.pop(question, None)
-    if arrived is None:
+    arrivals = confirming.asked.get(question)
+    if not arrivals:
         return
-    moment, membership = arrived
+    # Of a question that arrived twice, the first answer is to the first.
+    moment, membership = arrivals.pop(0)
+    if not arrivals:
+        del confirming.asked[question]
     place = bisect_left(confirming.sent, moment)
     needed = confirming.rounds[place] if place < len(confirming.rounds) else None
     agreeing = {peer for peer, heard in confirming.heard.items() if needed is not None and heard >= needed}

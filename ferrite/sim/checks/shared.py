@@ -49,8 +49,8 @@ class Confirming:
     """Those rounds, ascending."""
     heard: dict[NodeId, int] = field(default_factory=dict)
     """Peer -> the highest round it has answered."""
-    asked: dict[Question, tuple[int, Membership]] = field(default_factory=dict)
-    """Question -> when it arrived, and the membership of then."""
+    asked: dict[Question, list[tuple[int, Membership]]] = field(default_factory=dict)
+    """Question -> when it arrived, and the membership of then; more than once when its frame was duplicated."""
 
     def enter(self, term: int) -> None:
         """Begin anew in another term."""
