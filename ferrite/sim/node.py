@@ -257,6 +257,8 @@ class Node:
         if not self.running:
             return
         request = self._desk.take(Waiting(callback=callback, query=query, max_staleness_us=max_staleness_us))
+        if consistency is Consistency.LINEARIZABLE:
+            self._invariants.read_arrived(self.seen_as, request)
         deadline_us = self.local_us + timeout_us
         self.report(
             events.ReadRequested(
@@ -325,9 +327,9 @@ class Node:
                 return
         else:
             header, batch = frame.header, frame.batch
-        world.invariants.heard(self.seen_as, header.source, batch)
         inbox = self._inbox
         idle = not inbox
+        world.invariants.heard(self.seen_as, header.source, batch, queued=not idle)
         for message in batch:
             inbox.append(events.new_message_received(header, message))
         if world.recording is not None:

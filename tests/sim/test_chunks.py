@@ -32,7 +32,7 @@ class Sender:
         answer = messages.InstallSnapshotResponse(
             term=Term(term), snapshot_id=FILE.snapshot_id, next_offset=next_offset, installed=installed
         )
-        self.checks.heard(LEADER, RECEIVER, [answer])
+        self.checks.heard(LEADER, RECEIVER, [answer], queued=False)
 
 
 def test_a_sender_that_never_goes_back_is_caught() -> None:

@@ -16,6 +16,7 @@ from ferrite.core import (
     Recovered,
     ReplicaConfig,
     ReplicaStatus,
+    RequestId,
     SnapshotMeta,
     actions,
     messages,
@@ -25,6 +26,8 @@ from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
 from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.proved import appends_arrived, commit_is_proved
+from ferrite.sim.checks.reads import read_arrived, read_confirmed, round_answered
 from ferrite.sim.checks.recovery import recovered_problem
 from ferrite.sim.checks.role import (
     asks_everybody,
@@ -49,6 +52,8 @@ def _moved_on(checks: Checks, node: NodeId, seen: Seen, before: View | None, sta
         if status.role is CANDIDATE:
             campaigned(checks, node, seen, before, status)
         monotonic(checks, node, before, status)
+        if status.commit_index > before.commit_index:
+            commit_is_proved(checks, node, seen, before, status)
     if before is None or status.commit_index != before.commit_index:
         commit_advanced(checks, node, before, status)
 
@@ -118,6 +123,9 @@ class Invariants:
                 seen.membership_due = True
             elif type(action) is actions.LoadEntries:
                 ordered_load(checks, node, action)
+            elif type(action) is actions.ServeRead:
+                for request in action.requests:
+                    read_confirmed(checks, node, status, request)
             elif type(action) is actions.Apply or type(action) is actions.DiscardLog:
                 upon_state.append(action)
         if status.role is CANDIDATE or status.role is PRE_CANDIDATE:
@@ -240,8 +248,20 @@ class Invariants:
         """A message leaves a node."""
         sending(self.checks, node, to, message)
 
-    def heard(self, node: NodeId, source: NodeId, batch: Sequence[messages.Message]) -> None:
-        """Messages have arrived at a node that runs."""
+    def heard(self, node: NodeId, source: NodeId, batch: Sequence[messages.Message], *, queued: bool) -> None:
+        """Messages have arrived at a node that runs. `queued`: it has others to take before these."""
         for message in batch:
-            if type(message) is messages.InstallSnapshotResponse:
+            if type(message) is messages.AppendEntries:
+                appends_arrived(self.checks, node, batch, queued=queued)
+                break
+        for message in batch:
+            if type(message) is messages.HeartbeatResponse:
+                round_answered(self.checks, node, source, message)
+            elif type(message) is messages.ReadIndex:
+                read_arrived(self.checks, node, (source, message.context))
+            elif type(message) is messages.InstallSnapshotResponse:
                 chunk_answered(self.checks, node, source, message)
+
+    def read_arrived(self, node: NodeId, request: RequestId) -> None:
+        """A client's linearizable read has arrived."""
+        read_arrived(self.checks, node, request)

@@ -8,6 +8,7 @@ from typing import Final
 
 from ferrite.core import NodeId, Term, messages
 from ferrite.sim.checks.chunks import chunk_sent
+from ferrite.sim.checks.reads import question_answered, round_sent
 from ferrite.sim.checks.shared import Checks
 
 _PROMISES: Final = frozenset(
@@ -29,6 +30,10 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
     if fine and type(message) not in _PROMISES:
         if type(message) is messages.InstallSnapshot:
             chunk_sent(checks, node, to, message)
+        elif type(message) is messages.Heartbeat:
+            round_sent(checks, node, message)
+        elif type(message) is messages.ReadIndexResponse and message.ready:
+            question_answered(checks, node, to, message)
         elif type(message) is messages.PreVoteResponse and message.vote_granted:
             _pre_vote(checks, node, to, message.proposed_term)
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ferrite.core import Glance, NodeId, ReplicaConfig, ReplicaStatus, Role, Term
+from ferrite.core import Glance, Membership, NodeId, ReplicaConfig, ReplicaStatus, RequestId, Role, Term
 from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.checks.marks import Marks
 from ferrite.sim.violation import Violation
@@ -33,6 +33,35 @@ class Sending:
     """How often it was sent again all the same."""
 
 
+Question = RequestId | tuple[NodeId, int]
+"""A read of a node's own client, or `(follower, context)` of a question."""
+
+
+@dataclass(slots=True)
+class Confirming:
+    """What one incarnation of a node has asked and heard as the leader of `term`. Moments count what happened here."""
+
+    term: int = 0
+    moment: int = 0
+    sent: list[int] = field(default_factory=list)
+    """The moments at which rounds left for the first time, ascending."""
+    rounds: list[int] = field(default_factory=list)
+    """Those rounds, ascending."""
+    heard: dict[NodeId, int] = field(default_factory=dict)
+    """Peer -> the highest round it has answered."""
+    asked: dict[Question, list[tuple[int, Membership]]] = field(default_factory=dict)
+    """Question -> when it arrived, and the membership of then; more than once when its frame was duplicated."""
+
+    def enter(self, term: int) -> None:
+        """Begin anew in another term."""
+        if term != self.term:
+            self.term = term
+            self.sent.clear()
+            self.rounds.clear()
+            self.heard.clear()
+            self.asked.clear()
+
+
 @dataclass(slots=True)
 class Seen:
     """What the checks remember of one incarnation of a node."""
@@ -50,6 +79,9 @@ class Seen:
     sendings: dict[NodeId, Sending] = field(default_factory=dict)
     unasked: tuple[Term, tuple[NodeId, ...]] | None = None
     """Its last campaign, when that began without a quorum of pre-votes: the term, and whose it had, the own included."""
+    proved: dict[Term, int] | None = None
+    """Term -> how far the appends of its leader fit the log; None where arrivals are not shown to the checks."""
+    confirming: Confirming = field(default_factory=Confirming)
     tail_lost: set[NodeId] = field(default_factory=set)
     """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
 
