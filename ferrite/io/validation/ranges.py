@@ -100,7 +100,9 @@ def check_watch(spec: WatchSpec, limits: LimitsConfig) -> WatchSpec:
     """A range to watch, which is not empty. A start in the future is none of the door's business: the watch waits for it."""
     _check_keys(spec.key, spec.range_end, limits, "")
     if spec.range_end not in {b"", FROM_KEY} and spec.range_end <= spec.key:
-        raise Invalid("range_end", "not above key", "a range that can hold keys: a watch of none would wait for ever")
+        raise Invalid(
+            "range_end", "not above key", "a range that can hold keys: a watch of none would wait for ever"
+        )
     check_int("start_revision", spec.start_revision, 0, INT_MAX)
     if spec.no_puts and spec.no_deletes:
         raise Invalid("no_deletes", "both kinds of changes left out", "at most one of no_puts and no_deletes")

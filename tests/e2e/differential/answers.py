@@ -96,11 +96,13 @@ class Place:
     def _part_there(self, operation: kv.TxnOperation) -> kv.TxnOperation:
         match operation:
             case kv.Range():
-                names = (
-                    "revision", "min_mod_revision", "max_mod_revision", "min_create_revision", "max_create_revision",
-                )  # fmt: skip
                 return replace(
-                    operation, **{name: self.revision_there(getattr(operation, name)) for name in names}
+                    operation,
+                    revision=self.revision_there(operation.revision),
+                    min_mod_revision=self.revision_there(operation.min_mod_revision),
+                    max_mod_revision=self.revision_there(operation.max_mod_revision),
+                    min_create_revision=self.revision_there(operation.min_create_revision),
+                    max_create_revision=self.revision_there(operation.max_create_revision),
                 )
             case kv.Put(lease=lease):
                 return replace(operation, lease=self.lease_there(lease))
@@ -177,4 +179,4 @@ class Place:
                 found = replace(result, lease_ids=tuple(sorted(map(self.lease_here, leases))))
             case _:
                 found = result
-        return replace(found, revision=self.revision_here(result.revision))  # type: ignore[attr-defined, type-var, return-value]  # every result has one
+        return replace(found, revision=self.revision_here(result.revision))  # type: ignore[attr-defined, type-var]  # every result has one

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ferrite.core import kv
+from ferrite.io.validation import TXN_DEPTH_MAX
 from tests.e2e.differential.answers import Answer, Failed, Operation
 
 
@@ -61,9 +62,25 @@ def _deletes_from_key(txn: kv.Txn) -> bool:
 def _puts_before_nested_delete(txn: kv.Txn) -> bool:
     """Are there nested transactions at all, and in them or beside them both kinds of changes?"""
     parts = list(_parts(txn))
-    return all(
-        any(isinstance(part, kind) for part in parts) for kind in (kv.Txn, kv.Put, kv.DeleteRange)
+    return all(any(isinstance(part, kind) for part in parts) for kind in (kv.Txn, kv.Put, kv.DeleteRange))
+
+
+def _depth(txn: kv.Txn) -> int:
+    inner = (part for part in (*txn.success, *txn.failure) if isinstance(part, kv.Txn))
+    return 1 + max(map(_depth, inner), default=0)
+
+
+def _nested_too_deep(operation: Operation, etcd: Answer, ferrite: Answer) -> bool:
+    return (
+        isinstance(operation, kv.Txn)
+        and _depth(operation) > TXN_DEPTH_MAX
+        and ferrite == Failed("invalid")
+        and etcd != ferrite
     )
+
+
+def _compaction_at_none(operation: Operation, etcd: Answer, ferrite: Answer) -> bool:
+    return (operation, etcd, ferrite) == (kv.Compact(revision=0), Failed("compacted"), Failed("invalid"))
 
 
 DIVERGENCES: Final = (
@@ -78,6 +95,17 @@ DIVERGENCES: Final = (
         "transactions of one nest; its documentation forbids both",
         _unnoticed_double_change,
         forks=True,
+    ),
+    Divergence(
+        "nested too deep",
+        "Ferrite bounds the depth of transactions: every level multiplies what one request can ask for",
+        _nested_too_deep,
+        forks=True,
+    ),
+    Divergence(
+        "compaction at none",
+        "0 is no revision; etcd accepts it on a store that was never compacted",
+        _compaction_at_none,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Random sequences of operations, for Hypothesis. Few keys, many of them prefixes of others, so that ranges and revisions meet."""
+"""Random sequences of operations, for Hypothesis. Few keys, many of them prefixes of others: ranges and revisions meet."""
 
 from __future__ import annotations
 

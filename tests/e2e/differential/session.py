@@ -64,9 +64,7 @@ def both_stores() -> Iterator[Session]:
         shutil.rmtree(directory)
 
 
-async def _connect(
-    runner: asyncio.Runner, etcd: EtcdProcess, addresses: dict[ProtocolName, str]
-) -> Session:
+async def _connect(runner: asyncio.Runner, etcd: EtcdProcess, addresses: dict[ProtocolName, str]) -> Session:
     return Session(
         runner,
         EtcdStore(etcd.port),

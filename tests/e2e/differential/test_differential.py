@@ -43,6 +43,15 @@ def test_random_operations_are_answered_as_by_etcd(session: Session, protocol: P
 
 
 _PUT = kv.Put(key=b"k", value=b"v")
+
+
+def _nested(levels: int) -> kv.Txn:
+    txn = kv.Txn(success=(_PUT,))
+    for _ in range(levels - 1):
+        txn = kv.Txn(success=(txn,))
+    return txn
+
+
 _MANY = tuple(kv.Put(key=b"%d" % number) for number in range(129))
 BAD_INPUT: dict[str, Operation] = {
     "put of no key": kv.Put(key=b""),
@@ -51,9 +60,7 @@ BAD_INPUT: dict[str, Operation] = {
     "transaction of no key": kv.Txn(success=(kv.Put(key=b""),)),
     "compare of no key": kv.Txn(
         compares=(
-            kv.Compare(
-                target=kv.CompareTarget.VERSION, result=kv.CompareResult.EQUAL, key=b"", operand=0
-            ),
+            kv.Compare(target=kv.CompareTarget.VERSION, result=kv.CompareResult.EQUAL, key=b"", operand=0),
         )
     ),
     "reversed range": kv.Range(key=b"z", range_end=b"a", with_count=True),
@@ -61,16 +68,20 @@ BAD_INPUT: dict[str, Operation] = {
     "watch of a reversed range": kv.WatchSpec(key=b"z", range_end=b"a"),
     "huge limit": kv.Range(key=b"a", range_end=kv.FROM_KEY, limit=2**63 - 1, with_count=True),
     "TTL 0": kv.LeaseGrant(lease_id=1, ttl_s=0),
+    "TTL -1": kv.LeaseGrant(lease_id=1, ttl_s=-1),
     "TTL 10^18": kv.LeaseGrant(lease_id=1, ttl_s=10**18),
     "128 operations": kv.Txn(success=_MANY[:128]),
     "129 operations": kv.Txn(success=_MANY),
     "129 operations of the branch that does not run": kv.Txn(failure=_MANY),
+    "nesting of 8": _nested(8),
+    "nesting of 40": _nested(40),  # protobuf itself stops at 100 messages, two for each level
     "a key put twice": kv.Txn(success=(_PUT, _PUT)),
     "a key put twice in the branch that does not run": kv.Txn(failure=(_PUT, _PUT)),
     "a key put and deleted": kv.Txn(success=(_PUT, kv.DeleteRange(key=b"k"))),
     "a key deleted twice": kv.Txn(success=(kv.DeleteRange(key=b"k"), kv.DeleteRange(key=b"k"))),
     "a range at a compacted revision": kv.Range(key=b"k", revision=1, with_count=True),
     "a range at a future revision": kv.Range(key=b"k", revision=99, with_count=True),
+    "compaction at 0": kv.Compact(revision=0),
     "compaction of what is compacted": kv.Compact(revision=1),
     "compaction of the future": kv.Compact(revision=99),
     "a lease that is not there": kv.Put(key=b"k", lease=77),
