@@ -124,7 +124,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStatus:
-    """What a node says of itself. `leader_id` 0: unknown. Log positions are indexes."""
+    """What a node says of itself. `leader_id` 0: unknown. Log positions are indexes. `size_bytes`: all keys' records, history
+    included; `no_space`: the quota for them is used up.
+    """
 
     endpoint: str
     node_id: int
@@ -140,6 +142,9 @@ class EndpointStatus:
     commit_index: int
     applied_index: int
     revision: int
+    compacted_revision: int = 0
+    size_bytes: int = 0
+    no_space: bool = False
     members: tuple[Member, ...] = ()
     counters: dict[str, int] = field(default_factory=dict)
 

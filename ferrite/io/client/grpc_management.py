@@ -91,6 +91,9 @@ def _status(endpoint: str, found: pb.GetMetricsResponse) -> EndpointStatus:
         commit_index=found.commit_index,
         applied_index=found.applied_index,
         revision=found.revision,
+        compacted_revision=found.compacted_revision,
+        size_bytes=found.size_bytes,
+        no_space=found.no_space,
         members=tuple(_member(member, found.leader_id) for member in found.members),
         counters=dict(found.counters),
     )

@@ -72,6 +72,9 @@ def _status(found: dict[str, Any], endpoint: str) -> EndpointStatus:
         commit_index=found["commit_index"],
         applied_index=found["last_applied"],
         revision=found["revision"],
+        compacted_revision=found["compacted_revision"],
+        size_bytes=found["size_bytes"],
+        no_space=found["no_space"],
         members=_members(found),
         counters=dict(found["counters"]),
     )
