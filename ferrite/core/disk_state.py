@@ -77,10 +77,8 @@ class DiskState:
 
     def completed(self, write_seq: int) -> None:
         """Take a `Persisted`."""
-        must(
-            self.durable_seq <= write_seq <= self.write_seq,
-            f"Persisted({write_seq}) is one of ours, in order",
-        )
+        if not self.durable_seq <= write_seq <= self.write_seq:
+            must(False, f"Persisted({write_seq}) is one of ours, in order")
         self.durable_seq = write_seq
         while self._pending and self._pending[0][0] <= write_seq:
             self.persisted_index = self._pending.popleft()[1]

@@ -41,6 +41,8 @@ class Progress:
     probe_outstanding: bool = False
     inflight: deque[tuple[Index, int]] = field(default_factory=deque)
     """`(last index, bytes)` of appends not yet acknowledged, while REPLICATE."""
+    inflight_messages: int = 0
+    """How many these are."""
     inflight_bytes: int = 0
     acknowledged: bool = True
     """Has anything been acknowledged since the last heartbeat was due?"""
@@ -58,11 +60,6 @@ class Progress:
     """The chunk was sent again after its time: an answer that goes back is believed now."""
     chunk_resend_us: int = 0
     """When a chunk without an answer is sent again; far away while the receiver installs."""
-
-    @property
-    def inflight_messages(self) -> int:
-        """Appends not yet acknowledged."""
-        return len(self.inflight)
 
     def to_probe(self) -> None:
         """Forget what is in flight and begin again at what is certain."""
@@ -90,12 +87,14 @@ class Progress:
         must(self.state is REPLICATE, "appends are sent in PROBE and REPLICATE only")
         self.next_index = Index(last_index + 1)
         self.inflight.append((last_index, size))
+        self.inflight_messages += 1
         self.inflight_bytes += size
 
     def matched(self, match_index: Index, boot: int) -> bool:
         """Take an acknowledgement; True when it says something new."""
         self.acknowledged = True
         while self.inflight and self.inflight[0][0] <= match_index:
+            self.inflight_messages -= 1
             self.inflight_bytes -= self.inflight.popleft()[1]
         if match_index <= self.match_index:
             return False
@@ -112,7 +111,7 @@ class Progress:
     def _clear(self) -> None:
         self.probe_outstanding = False
         self.inflight.clear()
-        self.inflight_bytes = 0
+        self.inflight_messages = self.inflight_bytes = 0
         self.snapshot = None
         self.snapshot_offset = 0
         self.chunk_outstanding = False

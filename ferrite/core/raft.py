@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import replace
 from typing import Final
 
-from ferrite.core.actions import Abandon, Action, Announce, Refuse, Reply, Send, Stop
+from ferrite.core.actions import Abandon, Action, Announce, Refuse, Reply, Send, Stop, new_send
 from ferrite.core.disk_state import DiskState
 from ferrite.core.membership import Membership, decode_membership
 from ferrite.core.messages import AppendEntriesResponse, Header, Message, RequestVote
@@ -59,6 +59,10 @@ class Raft:
         """What frames to each peer bear, until anything of it changes."""
         self.accepted: dict[NodeId, Header] = {}
         """By source: the header that was found to be in order last. The very same object needs no second look."""
+        self.standing = 0
+        """Counts the changes of role, term, leader and membership: while it stands still, so do they."""
+        self.term: Term = Term(0)
+        self.leader: NodeId = NO_NODE
         self.identity = recovered.identity
         self.node_id: NodeId = recovered.identity.node_id
         self.now_us = now_us
@@ -101,7 +105,6 @@ class Raft:
 
         self.verified: tuple[Term, Index] = (Term(0), Index(0))
         """The term, and how far its leader has proved our log to be its own (since this boot)."""
-        self.leader: NodeId = NO_NODE
         self.leader_connected = False
         self.leader_heard_us: int | None = None
         self.election_deadline_us = NEVER_US
@@ -116,13 +119,15 @@ class Raft:
         self._fresh: list[tuple[Term, NodeId, Message, bool]] = []
         self._held: deque[tuple[int, Term, NodeId, Message]] = deque()
         self._announced: Announce | None = None
+        self._announced_standing = -1
 
     # -- identity ---------------------------------------------------------------------------------------------
 
     def _set_hard_state(self, hard_state: HardState) -> None:
         self.hard_state = hard_state
         self._forget_headers()
-        self.term: Term = hard_state.term
+        self.standing += 1
+        self.term = hard_state.term
         """The current term, durable or about to be."""
         self.initialized = hard_state.cluster_id != NO_CLUSTER
         """Does this node belong to a cluster?"""
@@ -131,9 +136,12 @@ class Raft:
         """Replace the memberships: the committed one and those after it in the log. The list is never changed in place."""
         self.memberships = memberships
         self._forget_headers()
+        self.standing += 1
         self.membership_index, self.membership = memberships[-1]
         """The membership in force: the latest in the log, committed or not (thesis 4.1), and where it stands (0: it is older
         than what was replayed)."""
+        self.membership_unsettled = self.membership.joint or not self.membership.is_voter(self.node_id)
+        """Has a leader something to do about it: leave the joint state, or hand over because it does not vote?"""
         mine = self._priority(self.node_id)
         voters = self.membership.all_voters()
         self._preferred = sum([self._priority(voter) > mine for voter in voters if voter != self.node_id])
@@ -214,19 +222,20 @@ class Raft:
 
     def release_messages(self) -> None:
         """Emit what may leave now; `stage` has been called, so that every promise has its write number."""
-        disk = self.disk
         if self._held:
             self._release_held()
         if not self._fresh:
             return
+        disk, actions, now_term = self.disk, self.actions, self.term
+        durable_seq = disk.durable_seq
         for term, to, message, promise in self._fresh:
-            gate = disk.write_seq if promise else disk.hard_state_seq
-            if self._is_void(term, message):
+            if term != now_term or (type(message) is RequestVote and self._is_void(term, message)):
                 continue
-            if gate <= disk.durable_seq:
-                self.actions.append(Send(to=to, message=message))
+            gate = disk.write_seq if promise else disk.hard_state_seq
+            if gate <= durable_seq:
+                actions.append(new_send(to, message))
             else:
-                self._held.append((gate, self.term, to, message))
+                self._held.append((gate, now_term, to, message))
         self._fresh.clear()
 
     def _release_held(self) -> None:
@@ -264,6 +273,7 @@ class Raft:
 
     def take_role(self, role: RoleState) -> None:
         """Be this from now on."""
+        self.standing += 1
         self.role: RoleState = role
         self.office = role if isinstance(role, Leader) else None
         """The role's data when this replica leads."""
@@ -290,6 +300,7 @@ class Raft:
     def follow(self, leader: NodeId) -> None:
         """Take note of who leads this term; reads under way to somebody else are asked anew."""
         if leader != self.leader:
+            self.standing += 1
             self.leader = leader
             self.leader_connected = True
             self.pending.ask_reads_anew()
@@ -313,16 +324,17 @@ class Raft:
 
     def reset_election_timer(self) -> None:
         """Choose a new time to campaign; voters that others are preferred to wait longer for each of them."""
-        config = self.config
-        spread = config.election_timeout_max_us - config.election_timeout_min_us
+        shortest_us = self.config.election_timeout_min_us
+        spread = self.config.election_timeout_max_us - shortest_us
         delay_us = self.dice.below(spread + 1) + self._preferred * (spread // 2)
-        timeout = config.election_timeout_min_us + delay_us
-        self.election_deadline_us = self.now_us + timeout
+        self.election_deadline_us = self.now_us + shortest_us + delay_us
 
     # -- the log ----------------------------------------------------------------------------------------------
 
     def append(self, entries: tuple[Entry, ...] | list[Entry]) -> None:
         """Add entries to the log; a membership is in force from here on."""
+        if not entries:
+            return
         first = self.log.last_index + 1
         self.log.append(entries)
         found = [
@@ -332,8 +344,7 @@ class Raft:
         ]
         if found:
             self.set_memberships([*self.memberships, *found])
-        if entries:
-            self.last_time_us = max(self.last_time_us, payload_time_us(entries[-1].payload))
+        self.last_time_us = max(self.last_time_us, payload_time_us(entries[-1].payload))
 
     def truncate(self, first_index: Index) -> None:
         """Cut a conflicting suffix, and with it the memberships that stood there."""
@@ -416,16 +427,16 @@ class Raft:
             self.refuse(request, refusal, detail)
         self.actions.extend(Abandon(request=request, detail=detail) for request in unknown if request)
         self.take_role(Follower())
+        self.standing += 1
         self.leader = NO_NODE
         self.announce()
         self.actions.append(Stop(code=code, detail=detail))
 
-    def has_stopped(self) -> bool:
-        """Has the end been ordered? A method: what stood in `stopped` before a call need not stand there after it."""
-        return self.stopped
-
     def announce(self) -> None:
         """Tell the host what it shows and connects to, when it changed."""
+        if self._announced_standing == self.standing:
+            return
+        self._announced_standing = self.standing
         last, role, membership = self._announced, self.role.role, self.membership
         if (
             last is None

@@ -14,6 +14,8 @@ from ferrite.core.values import Consistency, Index, NodeId, RefusalCode, Request
 
 ROUNDS_OUTSTANDING_MAX: Final = 4
 """Rounds (or contexts) under way; what arrives meanwhile is the next batch."""
+CONTEXT_PATIENCE_INTERVALS: Final = 3
+"""Heartbeat intervals after which a question to the leader counts as lost."""
 CONTEXTS_WAITING_MAX: Final = 10_000
 """Other nodes' questions at the leader; each node has few outstanding, so more is a fault."""
 
@@ -129,21 +131,24 @@ def read_deadline_us(raft: Raft) -> int:
     if pending.reads_waiting and pending.read_retry_us > raft.now_us:
         deadline_us = pending.read_retry_us
     if pending.contexts:
-        asked_us = min([asked_us for asked_us, _ in pending.contexts.values()])
-        deadline_us = min(deadline_us, asked_us + _patience_us(raft))
+        lost_us = _oldest_context_us(raft) + CONTEXT_PATIENCE_INTERVALS * raft.config.heartbeat_interval_us
+        deadline_us = min(deadline_us, lost_us)
     return deadline_us
 
 
-def _patience_us(raft: Raft) -> int:
-    return 3 * raft.config.heartbeat_interval_us
+def _oldest_context_us(raft: Raft) -> int:
+    """When the oldest context was asked: the first one, for they stand in the order in which they were made."""
+    for asked_us, _ in raft.pending.contexts.values():
+        return asked_us
+    return NEVER_US
 
 
 def _give_up_old_contexts(raft: Raft) -> None:
     contexts = raft.pending.contexts
-    patience_us = _patience_us(raft)
-    lost = [context for context, (asked_us, _) in contexts.items() if raft.now_us - asked_us >= patience_us]
-    for context in lost:
-        raft.pending.read_again(contexts.pop(context)[1])
+    asked_before_us = raft.now_us - CONTEXT_PATIENCE_INTERVALS * raft.config.heartbeat_interval_us
+    while _oldest_context_us(raft) <= asked_before_us:
+        _, requests = contexts.pop(next(iter(contexts)))
+        raft.pending.read_again(requests)
 
 
 def _serve_applied(raft: Raft) -> None:

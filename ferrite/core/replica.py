@@ -99,6 +99,7 @@ class Replica:
         self._deadline_us = -1
         """-1: not known yet."""
         self._glance: Glance | None = None
+        self._glance_standing = -1
 
     @property
     def deadline_us(self) -> int:
@@ -114,11 +115,12 @@ class Replica:
         if self._unfit:
             return raft.now_us
         office, pending = raft.office, raft.pending
+        # A comparison, not `min`, where every step comes by: the call costs several times as much.
         deadline_us = office.heartbeat_due_us if office else raft.election_deadline_us
         deadline_us = min(deadline_us, pending.sweep_us)
         if raft.flush_due_us < deadline_us:
             deadline_us = min(deadline_us, flush_deadline_us(raft))
-        if pending.reads_waiting or pending.contexts:
+        if pending.contexts or pending.reads_waiting:
             deadline_us = min(deadline_us, read_deadline_us(raft))
         if office:
             if office.quorum_due_us < deadline_us:
@@ -127,8 +129,8 @@ class Replica:
                 deadline_us = min(deadline_us, office.change.deadline_us)
             if office.transfer:
                 deadline_us = min(deadline_us, office.transfer.deadline_us)
-        if raft.apply_retry_us > raft.now_us:
-            deadline_us = min(deadline_us, raft.apply_retry_us)
+        if raft.now_us < raft.apply_retry_us < deadline_us:
+            deadline_us = raft.apply_retry_us
         if raft.shutdown_deadline_us is not None:
             deadline_us = min(deadline_us, raft.shutdown_deadline_us)
         for _, transfer_deadline_us in raft.transfer_requests:
@@ -143,14 +145,15 @@ class Replica:
         raft.now_us = now_us
         self._status = None
         self._deadline_us = -1
-        if raft.stopped:
+        stopped = raft.stopped
+        if stopped:
             return []
         if self._unfit:
             raft.stop(*self._unfit)
             events = ()
         for event in events:
             _ON_EVENT[type(event)](raft, event)
-            if raft.has_stopped():
+            if raft.stopped:
                 break
         else:
             if not self._unfit:
@@ -180,8 +183,16 @@ class Replica:
 
     def glance(self) -> Glance:
         """Return the few numbers that a look after every step needs: the same object while they are the same."""
-        raft = self._raft
-        last, office = self._glance, raft.office
+        raft, last = self._raft, self._glance
+        if (
+            last is not None
+            and self._glance_standing == raft.standing
+            and last.commit_index == raft.commit_index
+            and last.applied_index == raft.applied_index
+            and last.last_log_index == raft.log.last_index
+        ):
+            return last
+        self._glance_standing, office = raft.standing, raft.office
         role, peers = raft.role.role, office.progress if office else _NO_PEERS
         if (
             last is None
@@ -407,9 +418,9 @@ def _settle(raft: Raft) -> None:
 
     Most steps change little: what stands before a rule is a condition without which it would do nothing.
     """
-    log, snapshots, pending = raft.log, raft.snapshots, raft.pending
+    log, pending = raft.log, raft.pending
     for _ in range(SETTLE_PASSES_MAX):
-        before = (raft.role, raft.term, raft.commit_index, log.last_index)
+        role, term, commit_index, last_index = raft.role, raft.term, raft.commit_index, log.last_index
         if raft.office is None and type(raft.role) is not Follower:
             count_votes(raft)
         office = raft.office
@@ -418,7 +429,8 @@ def _settle(raft: Raft) -> None:
                 follow_membership(raft, office)
             if raft.commit_index < log.last_index:
                 advance_commit_by_quorum(raft, office)
-            advance_changes(raft, office)
+            if office.change or raft.membership_unsettled:
+                advance_changes(raft, office)
             if office.transfer:
                 advance_transfer(raft, office)
             asked = bool(office.held_forwards or office.waiting_contexts or office.read_batches)
@@ -427,7 +439,12 @@ def _settle(raft: Raft) -> None:
         if asked or pending.proposals_waiting or pending.reads_waiting or pending.reads_confirmed:
             send_waiting(raft)
             advance_reads(raft)
-        if before == (raft.role, raft.term, raft.commit_index, log.last_index):
+        if (
+            raft.commit_index == commit_index
+            and log.last_index == last_index
+            and raft.role is role
+            and raft.term == term
+        ):
             break
     else:
         must(False, "consequences come to rest")
@@ -435,14 +452,14 @@ def _settle(raft: Raft) -> None:
     if office:
         if office.memberships is not raft.memberships:
             follow_membership(raft, office)
-        replicate(raft, office)
-        send_snapshots(raft, office)
+        if replicate(raft, office):
+            send_snapshots(raft, office)
     if raft.stepping_down:
         raft.stepping_down = False
         raft.become_follower(raft.term)
     if len(raft.memberships) > 1:
         raft.forget_old_memberships()
-    if snapshots.complete:
+    if raft.snapshots.complete:
         install_when_quiet(raft)
     if raft.applied_index < raft.commit_index:
         order_apply(raft)

@@ -42,27 +42,36 @@ def advance_commit_by_quorum(raft: Raft, office: Leader) -> None:
         raft.commit_index = Index(index)
 
 
-def replicate(raft: Raft, office: Leader) -> None:
-    """Send each peer what it lacks: entries, else the commit index; and heartbeats of a new round when one is due."""
-    last_index = raft.log.last_index
+def replicate(raft: Raft, office: Leader) -> bool:
+    """Send each peer what it lacks: entries, else the commit index; and heartbeats of a new round when one is due.
+
+    Returns whether some peer needs a snapshot instead.
+    """
+    last_index, commit_index, round_due = raft.log.last_index, raft.commit_index, office.round_due
+    snapshot_due = False
     for peer, progress in office.progress.items():
-        if progress.state is SNAPSHOT:
+        state = progress.state
+        if state is SNAPSHOT:
+            snapshot_due = True
             continue
         # Most peers lack nothing, in most steps.
-        lacks = progress.next_index <= last_index or progress.state is PROBE
-        sent = lacks and _send_entries(raft, peer, progress)
-        if office.round_due:
-            continue  # The heartbeat below tells the commit index.
+        if progress.next_index <= last_index or state is PROBE:
+            sent = _send_entries(raft, peer, progress)
+            snapshot_due = snapshot_due or progress.state is SNAPSHOT
+            if sent:
+                continue
+        # With a round due, its heartbeat tells the commit index.
         if (
-            not sent
-            and progress.commit_sent < raft.commit_index
+            not round_due
+            and progress.commit_sent < commit_index
             and progress.commit_sent < progress.match_index
         ):
             _send_heartbeat(raft, peer, progress, 0)
-    if office.round_due:
+    if round_due:
         office.round_due = False
         for peer, progress in office.progress.items():
             _send_heartbeat(raft, peer, progress, office.round)
+    return snapshot_due
 
 
 def _send_heartbeat(raft: Raft, peer: NodeId, progress: Progress, round_number: int) -> None:
@@ -99,7 +108,7 @@ def _may_send(raft: Raft, progress: Progress) -> bool:
     config = raft.config
     return (
         progress.state is REPLICATE
-        and len(progress.inflight) < config.inflight_messages_max
+        and progress.inflight_messages < config.inflight_messages_max
         and progress.inflight_bytes < config.inflight_bytes_max
     )
 

@@ -26,6 +26,7 @@ class PeerNumbers(Protocol):
 
     match_index: Index
     next_index: Index
+    inflight_bytes: int
 
     @property
     def inflight_messages(self) -> int:

@@ -1,4 +1,4 @@
-"""How a replica's numbers are gathered."""
+"""A replica's status, put together."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ferrite.core.values import NodeId
 
 
 def status_of(raft: Raft) -> ReplicaStatus:
-    """Return what the replica says of itself as of its last step."""
+    """Return all numbers of a replica as they are now."""
     office = raft.office
     peers = {
         peer: PeerStatus(
             match_index=progress.match_index,
             next_index=progress.next_index,
             state=progress.state._value_,  # `value` without the detour over a property
-            inflight_messages=len(progress.inflight),
+            inflight_messages=progress.inflight_messages,
             inflight_bytes=progress.inflight_bytes,
             last_heard_us=progress.last_heard_us,
         )

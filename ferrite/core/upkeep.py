@@ -87,9 +87,11 @@ def flush_deadline_us(raft: Raft) -> int:
 def order_flush(raft: Raft) -> None:
     """Flush by entries, by time, or because the log has grown too large."""
     config = raft.config
-    by_count = config.auto_flush and raft.applied_index - raft.flushed_index >= config.flush_entries
-    too_large = raft.log.bytes > config.log_bytes_max and _cut_would_help(raft)
-    due = by_count or too_large or raft.now_us >= raft.flush_due_us
+    due = (
+        raft.now_us >= raft.flush_due_us
+        or (raft.applied_index - raft.flushed_index >= config.flush_entries and config.auto_flush)
+        or (raft.log.bytes > config.log_bytes_max and _cut_would_help(raft))
+    )
     if due and not raft.flush_outstanding and not raft.snapshots.installing:
         raft.flush_outstanding = True
         raft.actions.append(FlushState())

@@ -20,6 +20,8 @@ WIRE_VERSION: Final = 1
 FRAME_BYTES_MAX: Final = 64 << 20
 """Nobody sends more: append messages are bounded far below, and a length beyond it is garbage."""
 _CRC_BYTES: Final = 4
+_pack: Final = msgpack.Packer().pack
+"""One packer for all frames: to make one costs as much as to pack a small message."""
 _ID_BYTES: Final = 16
 
 
@@ -38,7 +40,7 @@ def encode_frame(header: m.Header, batch: Iterable[m.Message]) -> bytes:
         header.target,
         header.target_instance,
     ]
-    body: bytes = msgpack.packb([WIRE_VERSION, fields, [_encode(message) for message in batch]])
+    body: bytes = _pack([WIRE_VERSION, fields, [_encode(message) for message in batch]])
     return body + zlib.crc32(body).to_bytes(_CRC_BYTES, "big")
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from ferrite.core import NO_NODE, Consistency, NodeId, RefusalCode
 from ferrite.core.kv import (
-    Batch,
     BatchResult,
+    CommandErrorCode,
     CommandFailed,
     Delete,
     DeleteResult,
@@ -18,16 +18,17 @@ from ferrite.core.kv import (
     ListKeys,
     ListKeysResult,
     Put,
-    PutResult,
     Query,
+    RangeResult,
     Session,
 )
-from ferrite.core.kv import Operation as Command
 from ferrite.sim.answers import Abandoned, Answer, Refused, Replied
+from ferrite.sim.checks.replay import OF_SESSIONS
 from ferrite.sim.checks.witness import check_fresh
 from ferrite.sim.history import FAIL, INFO, OK, READS, History, Operation
 from ferrite.sim.node import Node
 from ferrite.sim.violation import Violation
+from ferrite.sim.workload import ANSWERS, Asked, Workload
 from ferrite.sim.world import World
 
 RETRY_PAUSE_US: Final = 20_000
@@ -36,7 +37,14 @@ HASTE: Final = 20
 """A client that is bound to one node thinks so much less: what it does there is what its fault is about."""
 STALENESS_MAX_US: Final = 500_000
 """The bound that some of the reads give that may be stale."""
-BATCH_MAX: Final = 3
+REFUSALS: Final = (
+    CommandErrorCode.KEY_NOT_FOUND,
+    CommandErrorCode.LEASE_NOT_FOUND,
+    CommandErrorCode.COMPACTED,
+    CommandErrorCode.FUTURE_REVISION,
+    CommandErrorCode.NO_SPACE,
+)
+"""What the machine may refuse a sound request with; the replay of the log says whether it was right."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +73,7 @@ class Client:
         self._history = history
         # What is done comes from one stream and how it is tried from another, so that a tape can leave one operation out.
         self._choice = world.dice.stream("client", number)
+        self._workload = Workload(number, world.options.clients, world.options.kv, self._choice)
         self._dice = world.dice.stream("attempt", number)
         self._answer_lost = world.plan.site(
             "answer_lost", self._options.answer_lost_ppm, number, of_nodes=False
@@ -76,6 +85,8 @@ class Client:
         self._attempt: Attempt | None = None
         self._attempts_made = 0
         self._unknown = False
+        self._sent_us = 0
+        """When the operation in hand began, by the client's clock."""
         self._hint = NodeId(0)
         self._only = NO_NODE
         """When set, the one node that is asked."""
@@ -106,81 +117,52 @@ class Client:
         self._only = node
 
     def write_once(self) -> Operation:
-        """Write one more value now, after the client was told to rest; it must have nothing in hand."""
+        """Write once more now, after the client was told to rest; it must have nothing in hand."""
         assert self.operation is None, "a client has one operation at a time"
-        return self._invoke("put", b"key0", Put(key=b"key0", value=self._value(0)))
-
-    # ------------------------------------------------------------------------------------------------ what to do
+        if self._world.options.kv.quota_bytes:  # A store without space still deletes.
+            return self._invoke(Asked(kind="delete", key=b"key0", command=Delete(key=b"key0")))
+        put = Put(key=b"key0", value=self._workload.value(self._stem(), 0))
+        return self._invoke(Asked(kind="put", key=put.key, command=put))
 
     def _begin(self) -> None:
         if not self.active or f"{self.name}:{self.turns}+" in self._world.plan.without:
             return
         self.turns += 1
-        kind, key, command, linearizable = self._choose()
+        asked = self._workload.choose(self._stem(), self._world.clock_us)
         if f"{self.name}:{self.turns}" in self._world.plan.without:
             self._rest()
         else:
-            self._invoke(kind, key, command, linearizable=linearizable)
+            self._invoke(asked)
 
-    def _choose(self) -> tuple[str, bytes, Command | None, bool]:
-        options, dice = self._options, self._choice
-        key = self._key()
-        if dice.chance(options.get_ppm):
-            linearizable = not dice.chance(options.serializable_ppm)
-            return (
-                ("list", b"", None, linearizable)
-                if dice.chance(options.list_ppm)
-                else ("get", key, None, linearizable)
-            )
-        if dice.chance(options.batch_ppm):
-            keys = sorted({self._key() for _ in range(dice.between(1, BATCH_MAX))})
-            changes = tuple(self._change(each, place) for place, each in enumerate(keys))
-            return "batch", b"", Batch(operations=changes), True
-        change = self._change(key, 0)
-        return "put" if isinstance(change, Put) else "delete", key, change, True
-
-    def _key(self) -> bytes:
-        options, dice = self._options, self._choice
-        return b"key%d" % (0 if dice.chance(options.hot_key_ppm) else dice.between(0, options.keys - 1))
-
-    def _change(self, key: bytes, place: int) -> Put | Delete:
-        return (
-            Delete(key=key)
-            if self._choice.chance(self._options.delete_ppm)
-            else Put(key=key, value=self._value(place))
-        )
-
-    def _value(self, place: int) -> bytes:
-        if self._choice.chance(self._options.equal_value_ppm):
-            return b"same"
-        stem = b"%s.%d.%d.%d." % (self.name.encode(), self._lives, self._request_id + 1, place)
-        return stem.ljust(self._options.value_bytes, b"x")
+    def _stem(self) -> bytes:
+        """What the values of the next write begin with."""
+        return b"%s.%d.%d" % (self.name.encode(), self._lives, self._request_id + 1)
 
     # ------------------------------------------------------------------------------------------------ how it is tried
 
-    def _invoke(
-        self, kind: str, key: bytes, command: Command | None, *, linearizable: bool = True
-    ) -> Operation:
-        if kind not in READS:
+    def _invoke(self, asked: Asked) -> Operation:
+        if asked.kind not in READS:
             self._request_id += 1
         self._unknown = False
+        self._sent_us = self._world.clock_us
         operation = self.operation = self._history.invoke(
             f"{self.name}.{self._lives}",
-            kind,
-            key,
-            command,
+            asked.kind,
+            asked.key,
+            asked.command,
             request_id=self._request_id,
             now_us=self._timeline.now_us,
-            linearizable=linearizable,
+            linearizable=asked.linearizable,
         )
+        operation.query = asked.query
         operation.leaders_seen = -len(self._world.invariants.ghost.leaders)
         if self._world.recording is not None:
             operation.row = self._world.row(
                 "invoke",
                 operation=operation.number,
                 client=self.name,
-                kind=kind,
-                key=key.decode(),
+                kind=asked.kind,
+                key=asked.key.decode(),
                 value=", ".join(str(change) for change in operation.changes),
             )
         self._try(operation)
@@ -197,6 +179,7 @@ class Client:
             self._finish(INFO, "the client crashed")
             self._lives += 1
             self._request_id = 0
+            self._workload.new_life()
 
     def _try(self, operation: Operation) -> None:
         if operation is not self.operation:
@@ -230,7 +213,7 @@ class Client:
             self._timeline.after(delay_us, self._answered, attempt, outcome)
 
         if operation.kind in READS:
-            query: Query = Get(key=operation.key) if operation.kind == "get" else ListKeys(keys_only=False)
+            query = operation.query or _plain_query(operation)
             consistency = Consistency.LINEARIZABLE if operation.linearizable else Consistency.SERIALIZABLE
             staleness_us = STALENESS_MAX_US if not operation.linearizable and operation.number % 2 else 0
             node.read(query, consistency, self._options.timeout_us, answer, max_staleness_us=staleness_us)
@@ -281,29 +264,36 @@ class Client:
     def _done(self, result: object) -> None:
         operation = self.operation
         assert operation is not None, "there is an operation in hand"
+        outcome, detail = OK, ""
         match result:
-            case PutResult(revision=revision) if operation.kind == "put":
-                operation.revision = revision
-            case DeleteResult(revision=revision, existed=existed) if operation.kind == "delete":
-                operation.revision, operation.existed = revision, (existed,)
-            case BatchResult(revision=revision, existed=all_existed) if operation.kind == "batch":
-                operation.revision, operation.existed = revision, all_existed
             case GetResult(revision=revision, entry=entry) if operation.kind == "get":
                 operation.revision = revision
                 operation.entries = (entry,) if entry else ()
             case ListKeysResult(revision=revision, entries=entries, more=False) if operation.kind == "list":
                 operation.revision, operation.entries = revision, entries
+            case CommandFailed(code=code) if code not in OF_SESSIONS and code in REFUSALS:
+                operation.result = result
+                outcome, detail = FAIL, code.name
             case CommandFailed():
                 raise Violation(
                     "S17",
                     "A client that keeps to the session's rules is never refused by them.",
                     f"{operation}: {result}",
                 )
+            case _ if type(result) is ANSWERS.get(operation.kind):
+                operation.result = result
+                operation.revision = getattr(result, "revision")  # noqa: B009 - each answer has one
+                if isinstance(result, DeleteResult):
+                    operation.existed = (result.existed,)
+                elif isinstance(result, BatchResult):
+                    operation.existed = result.existed
+                elif isinstance(result, RangeResult):
+                    operation.entries = result.entries
             case _:
                 raise Violation(
                     "S17", "A request is answered with its own kind of result.", f"{operation}: {result!r}"
                 )
-        self._finish(OK, "")
+        self._finish(outcome, detail)
 
     def _finish(self, outcome: str, detail: str) -> None:
         operation = self.operation
@@ -311,6 +301,7 @@ class Client:
         self.operation = None
         operation.leaders_seen += len(self._world.invariants.ghost.leaders)
         self._history.complete(operation, outcome, self._timeline.now_us, detail)
+        self._workload.learn(operation, self._sent_us, self._world.clock_us)
         if self._world.recording is not None:
             self._world.row(
                 "complete",
@@ -323,3 +314,9 @@ class Client:
         if outcome == OK and operation.kind in READS:
             check_fresh(operation)
         self._rest()
+
+
+def _plain_query(operation: Operation) -> Query:
+    if operation.kind == "get":
+        return Get(key=operation.key)
+    return ListKeys(prefix=operation.key, keys_only=False)

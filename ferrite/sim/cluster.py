@@ -12,6 +12,7 @@ from ferrite.core import NO_CLUSTER, Member, Membership, NodeId, Replica, Role
 from ferrite.sim.answers import Answer
 from ferrite.sim.checks.coverage import collect_marks
 from ferrite.sim.checks.invariants import Invariants
+from ferrite.sim.checks.leases import check_lease_ends
 from ferrite.sim.checks.witness import check_history
 from ferrite.sim.clients import Client
 from ferrite.sim.dice import Dice
@@ -105,8 +106,10 @@ class Cluster:
             self.nodes[node_id] = Node(node_id, instance, self.world)
         self._instances = {node.node_id: node.instance for node in self.nodes.values()}
         self.nemesis = Nemesis(self)
+        self.committed_us: dict[int, int] = {}
+        """Index -> when its entry was first seen to be committed."""
+        invariants.checks.committed = self._committed
         if recording is not None:
-            invariants.checks.committed = self._committed
             first_row(self, recording)
         self._endings: dict[int, tuple[Callable[..., None], tuple[Any, ...]]] = {}
         self._endings_made = 0
@@ -156,6 +159,7 @@ class Cluster:
             node.frame_arrived(frame, send_row)
 
     def _committed(self, node: NodeId, first: int, last: int, term: int) -> None:
+        self.committed_us.update(dict.fromkeys(range(first, last + 1), self.now_us))
         self.world.row("commit", node=node, first=first, last=last, term=term)
 
     def _node_down(self, node_id: NodeId) -> None:
@@ -241,7 +245,7 @@ class Cluster:
             self.run_for(self.world.options.seconds * 1_000_000 if until_us is None else until_us)
             if until_us is None:
                 self.converge()
-            check_history(self.history, self.world.invariants.ghost)
+            self.check_history()
         except Violation as found:
             violation = found
         except EndlessRun:
@@ -249,6 +253,11 @@ class Cluster:
         if self.world.recording is not None:
             finish_recording(self, violation)
         return self.result(violation)
+
+    def check_history(self) -> None:
+        """Compare what clients saw with the replay of the committed log. Raises Violation."""
+        model = check_history(self.history, self.world.invariants.ghost)
+        check_lease_ends(self.history, model, self.committed_us, self.world.options)
 
     def _endless(self) -> Violation:
         # L9: events per run are bounded.

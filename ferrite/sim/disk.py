@@ -104,6 +104,11 @@ class SimDisk:
             for go_on in waiting:
                 go_on()
 
+    @property
+    def stalled(self) -> bool:
+        """Does the device answer no sync at the moment?"""
+        return self._stalls > 0
+
     def holds_up(self, go_on: Callable[[], None]) -> bool:
         """Is the device stalled? Then `go_on` is called when it is no more."""
         if self._stalls:
@@ -253,10 +258,9 @@ class SimDisk:
                 self._survive(file, offset, data)
             file.pending.clear()
             raise DiskError(f"sync of {name}: input/output error of the simulated disk")
-        if file.pending:
-            for offset, data in file.pending:
-                put(file.durable, offset, data)
-            file.pending.clear()
+        for offset, data in file.pending:
+            put(file.durable, offset, data)
+        file.pending.clear()
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, durably."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
-from ferrite.sim.checks.witness import Model, replay
+from ferrite.sim.checks.replay import Model, replay
 from ferrite.sim.history import OK, READS, Operation
 from ferrite.sim.recording import VERSION, Recording, Row
 from ferrite.sim.violation import Violation
@@ -82,8 +82,8 @@ def _index_of(model: Model, operation: Operation) -> int:
     """The entry that an operation wrote, or whose state it saw; 0 for none."""
     if operation.kind in READS:
         return model.index_of.get(operation.revision, 0) if operation.outcome == OK else 0
-    revision = model.effects.get((operation.client.encode(), operation.request_id), 0)
-    return model.index_of.get(revision, 0)
+    executed = next((model.executed[each] for each in operation.requests if each in model.executed), None)
+    return executed.index if executed else 0
 
 
 def _commit_times(rows: list[Row]) -> dict[int, int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ferrite.core.kv import Batch, Delete, KeyValue, Put
+from ferrite.core.kv import Batch, CompactResult, Delete, KeyValue, Put, Query, TxnResult
 from ferrite.core.kv import Operation as Command
 
 OK: Final = "ok"
@@ -17,8 +17,13 @@ INFO: Final = "info"
 """Unknown: it may have happened, or still happen."""
 PENDING: Final = "pending"
 
-READS: Final = ("get", "list")
-"""Kinds of operations that change nothing. The others are "put", "delete" and "batch"."""
+READS: Final = ("get", "list", "range")
+"""Kinds of operations that change nothing. Every other kind is a command's: "put", "delete", "batch", "txn", ..."""
+COUNTER: Final = "increment"
+"""A transaction that adds one to its key if that is what the client last saw."""
+PLAIN: Final = b"key"
+"""What keys begin with that plain operations use and nothing else does: those of a history that goes outside."""
+_OUTSIDE: Final = ("get", "list", "put", "delete", "batch")
 
 
 @dataclass(slots=True)
@@ -50,6 +55,14 @@ class Operation:
     detail: str = ""
     row: int = 0
     """The row of its invocation in the recording."""
+    query: Query | None = None
+    """What a range asked for."""
+    result: object = None
+    """The answer as it came, when there is one."""
+    floor_compacted: int = 0
+    """How far history was compacted, as far as any client knew when the operation began."""
+    tried_as: list[tuple[bytes, int]] = field(default_factory=list)
+    """(session, request) of its attempts, where the client's library chose them."""
 
     def __str__(self) -> str:
         """One line for people."""
@@ -68,8 +81,20 @@ class Operation:
         )
 
     @property
+    def requests(self) -> list[tuple[bytes, int]]:
+        """(session, request) of all its attempts."""
+        return self.tried_as or [(self.client.encode(), self.request_id)]
+
+    @property
+    def succeeded(self) -> bool:
+        """Of a transaction: did its compares hold?"""
+        return isinstance(self.result, TxnResult) and self.result.succeeded
+
+    @property
     def asked(self) -> str:
         """What a write asked for, in words."""
+        if self.command is not None and not self.changes:
+            return str(self.command)
         return ", ".join(
             f"put {change.key.decode()}={change.value.decode()}"
             if isinstance(change, Put)
@@ -96,6 +121,8 @@ class History:
         self.operations: list[Operation] = []
         self.acknowledged_revision = 0
         """The highest revision that any client was told so far."""
+        self.acknowledged_compaction = 0
+        """The highest compaction that any client was told of."""
 
     def invoke(
         self,
@@ -118,6 +145,7 @@ class History:
             request_id=request_id,
             invoke_us=now_us,
             floor_revision=self.acknowledged_revision,
+            floor_compacted=self.acknowledged_compaction,
             linearizable=linearizable,
         )
         self.operations.append(operation)
@@ -130,6 +158,8 @@ class History:
         operation.detail = detail
         if outcome == OK and operation.linearizable:
             self.acknowledged_revision = max(self.acknowledged_revision, operation.revision)
+            if isinstance(operation.result, CompactResult):
+                self.acknowledged_compaction = max(self.acknowledged_compaction, operation.result.compacted)
 
     def count(self, outcome: str) -> int:
         """How many operations ended so."""
@@ -141,8 +171,9 @@ def to_json_lines(operations: Sequence[Operation]) -> str:
 
     A batch becomes one write per key and a list one read per key, each by a process of its own: for one key at a time that is
     what they are. The writes of a batch go without their revision, for that model gives each revision to one write. Reads that
-    may be stale are left out.
+    may be stale are left out, and so is everything that uses other keys than the plain ones.
     """
+    operations = [operation for operation in operations if operation.kind in _OUTSIDE]
     written = {change.key for operation in operations for change in operation.changes}
     names = sorted(written | {operation.key for operation in operations if operation.kind == "get"})
     lines: list[tuple[int, int, dict[str, Any]]] = []

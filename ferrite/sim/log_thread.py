@@ -95,9 +95,9 @@ class LogThread:
         world.timeline.after(delay_us, self._end, last, rows)
 
     def _end(self, write_seq: int, rows: list[int]) -> None:
-        if not self.alive or self._node.disk.holds_up(partial(self._end, write_seq, rows)):
-            return
         world, node = self._world, self._node
+        if not self.alive or (node.disk.stalled and node.disk.holds_up(partial(self._end, write_seq, rows))):
+            return
         try:
             self._log.sync()
             world.invariants.persisted(node.seen_as, write_seq)
@@ -138,6 +138,7 @@ class LogThread:
             corrupt = isinstance(error, LogCorrupt)
             node.report(events.StorageFailed(corrupt=corrupt, disk_full=False, detail=str(error)))
             return
+        world.invariants.loaded(node.seen_as, order.first_index, entries)
         loaded = events.EntriesLoaded(first_index=order.first_index, entries=tuple(entries))
         delay_us = 1 + world.dice.stream("load", node.node_id).exponential(world.options.disk.load_mean_us)
         world.timeline.after(delay_us, self._loaded, loaded, row)

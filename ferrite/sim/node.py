@@ -20,7 +20,6 @@ from ferrite.core import (
     Replica,
     ReplicaConfig,
     ReplicaStatus,
-    Role,
     StopCode,
     actions,
     decode_frame,
@@ -30,12 +29,13 @@ from ferrite.core import (
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity
 from ferrite.core.kv import Operation, Query, Session, encode_command
 from ferrite.sim.answers import Callback
+from ferrite.sim.checks.shared import LEADER
 from ferrite.sim.clock import Clock
 from ferrite.sim.desk import Desk, Waiting
-from ferrite.sim.dice import PPM
 from ferrite.sim.disk import PowerLost, SimDisk
+from ferrite.sim.housekeeping import Housekeeping
 from ferrite.sim.log_thread import LogThread
-from ferrite.sim.network import Frame, Letter
+from ferrite.sim.network import Frame
 from ferrite.sim.orders import Doom, perform
 from ferrite.sim.outbox import Outbox
 from ferrite.sim.reconfigure import reconfigured
@@ -70,7 +70,7 @@ class Node:
         self.doom: Doom | None = None
         self.event_cost_us = 0
         """A slow processor: every event costs so much."""
-        self.clock = Clock(0, 0)
+        self.clock = Clock(0, 0, world.options.clock_rate_ppm)
         self.led_us = -1
         """When, by its own clock, this incarnation last led."""
         self.events_told = 0
@@ -80,6 +80,8 @@ class Node:
         self.step_row = 0
         """The row of the step at hand, when a recording is made."""
         self._world = world
+        self._timeline = world.timeline
+        self._invariants = world.invariants
         self._dice = world.dice.stream("node", node_id)
         self._late_timer = world.plan.site("late_timer", world.options.faults.late_timer_ppm, node_id)
         self._reconfigure = world.plan.site("reconfigure", world.options.faults.reconfigure_ppm, node_id)
@@ -90,12 +92,12 @@ class Node:
         self._desk = Desk(node_id, world)
         self._wake_at_us = -1
         self._busy_until_us = 0
-        self._steps_at_us = (0, 0)
+        self._stepped_us = self._steps_at_once = 0
         self._deep_check_every = world.options.deep_check_every
         self._steps_since_deep = 0
         self._shown: dict[str, object] = {}
         self._log: LogThread | None = None
-        self._state: StateThread | None = None
+        self.state: StateThread | None = None
 
     @property
     def running(self) -> bool:
@@ -133,8 +135,8 @@ class Node:
         except (LogCorrupt, WrongIdentity, NewerFormat) as error:
             self.stopped(StopCode.CORRUPTION, str(error))
             return
-        self._state = StateThread(world, self, identity)
-        recovered = Recovered(identity=identity, log=recovered_log, state=self._state.recovered_state())
+        self.state = StateThread(world, self, identity)
+        recovered = Recovered(identity=identity, log=recovered_log, state=self.state.recovered_state())
         world.invariants.booted(self.seen_as, recovered)
         last, applied = recovered_log.last_index, recovered.state.applied_index
         world.note(self.node_id, "boot", self.boot, last, applied)
@@ -144,8 +146,9 @@ class Node:
             self.replica = world.replica_class(self._config(), recovered, self.local_us)
         except Exception as error:
             raise finding(world, self.node_id, error) from error
-        world.invariants.stepped(self.seen_as, self.replica.glance(), [])
-        self._arm()
+        world.invariants.started(self.seen_as, self.replica.status())
+        self._arm(self.replica)
+        Housekeeping(self, world).start()
 
     def _config(self) -> ReplicaConfig:
         world = self._world
@@ -167,10 +170,10 @@ class Node:
         self.paused = False
         self.doom = None
         self._busy_until_us = 0
-        for thread in (self._log, self._state):
+        for thread in (self._log, self.state):
             if thread is not None:
                 thread.alive = False
-        self._log = self._state = None
+        self._log = self.state = None
         self._inbox.clear()
         self._causes.clear()
         self._outbox.clear()
@@ -197,15 +200,15 @@ class Node:
 
     def lose_state(self) -> None:
         """The state store turns out to be damaged, at its next use."""
-        if self._state is not None:
-            self._state.fail(corrupt=True)
+        if self.state is not None:
+            self.state.fail(corrupt=True)
 
     def recover_from_faults(self) -> None:
         """Whatever a fault did to this node ends: it runs, as far as it can."""
         self.disk.lose_power_after(None)
         self.doom = None
         self.event_cost_us = 0
-        self.clock.set_rate(self._world.timeline.now_us, PPM)
+        self.clock.set_rate(self._world.timeline.now_us, self._world.options.clock_rate_ppm)
         if self.paused:
             self.resume()
         if not self.running and not self.held_down and not self.refused:
@@ -221,14 +224,14 @@ class Node:
     def clock_changed(self) -> None:
         """The clock has another rate, or jumped: the timer is set anew."""
         self._wake_at_us = -1
-        if self.running:
-            self._arm()
+        if self.replica is not None:
+            self._arm(self.replica)
 
     def check_state_hash(self) -> None:
         """Compare the state with everybody else's at the same applied index. Raises Violation S16."""
         status = self.status()
-        if status is not None and self._state is not None:
-            self._world.invariants.state_hash(self.seen_as, status.applied_index, self._state.state_hash())
+        if status is not None and self.state is not None:
+            self._world.invariants.state_hash(self.seen_as, status.applied_index, self.state.state_hash())
 
     def propose(
         self, operation: Operation, session: Session | None, timeout_us: int, callback: Callback
@@ -254,6 +257,8 @@ class Node:
         if not self.running:
             return
         request = self._desk.take(Waiting(callback=callback, query=query, max_staleness_us=max_staleness_us))
+        if consistency is Consistency.LINEARIZABLE:
+            self._invariants.read_arrived(self.seen_as, request)
         deadline_us = self.local_us + timeout_us
         self.report(
             events.ReadRequested(
@@ -312,9 +317,7 @@ class Node:
             if world.recording is not None:
                 world.row("lost", send=send_row, why="down")
             return
-        if isinstance(frame, Letter):
-            header, batch = frame.header, frame.batch
-        else:
+        if isinstance(frame, bytes):
             world.note(self.node_id, "frame", zlib.crc32(frame))
             try:
                 header, batch = decode_frame(frame)
@@ -322,14 +325,22 @@ class Node:
                 world.counters["frames_damaged"] += 1
                 world.row("arrive", send=send_row, node=self.node_id, damaged=True)
                 return
-        row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
-        idle = not self._inbox
+        else:
+            header, batch = frame.header, frame.batch
+        inbox = self._inbox
+        idle = not inbox
+        world.invariants.heard(self.seen_as, header.source, batch, queued=not idle)
         for message in batch:
-            self._inbox.append(events.MessageReceived(header=header, message=message))
-            if world.recording is not None:
-                self._causes.append(row)
+            inbox.append(events.new_message_received(header, message))
+        if world.recording is not None:
+            row = world.row("arrive", send=send_row, node=self.node_id, damaged=False) if send_row else 0
+            self._causes.extend([row] * len(batch))
         if idle:
-            self._wake_after_this()
+            # As the last deed of what happens now: at once, when nothing else is to happen at this instant.
+            if world.timeline.at_rest():
+                self._wake(self.boot)
+            else:
+                self._wake_soon()
 
     def report(self, event: events.Event, cause: int = 0) -> None:
         """Queue a fact for the replica. `cause` is the row that brought it about."""
@@ -340,28 +351,18 @@ class Node:
         if len(inbox) == 1 and not self.paused:
             self._wake_soon()
 
-    def _wake_after_this(self) -> None:
-        """Wake as the last deed of what happens now: at once, when nothing else is to happen at this instant."""
-        timeline = self._world.timeline
-        next_us = timeline.next_us
-        if next_us is not None and next_us <= timeline.now_us:
-            self._wake_soon()
-        else:
-            self._wake(self.boot)
-
     def _wake_soon(self) -> None:
         self._world.timeline.after(0, self._wake, self.boot)
 
-    def _arm(self) -> None:
+    def _arm(self, replica: Replica) -> None:
         """Wake at the replica's deadline, unless a wake is due before."""
-        assert self.replica is not None, "only a running node waits for a deadline"
-        timeline = self._world.timeline
-        at_us = self.clock.when(self.replica.deadline_us)
-        if at_us < timeline.now_us:  # noqa: PLR1730 - `max` costs as much as the rest
-            at_us = timeline.now_us
-        if self._wake_at_us < 0 or at_us < self._wake_at_us:
+        now_us = self._timeline.now_us
+        at_us = self.clock.when(replica.deadline_us)
+        if at_us < now_us:  # noqa: PLR1730 - `max` costs as much as the rest
+            at_us = now_us
+        if at_us < self._wake_at_us or self._wake_at_us < 0:
             self._wake_at_us = at_us
-            timeline.at(at_us, self._timer, self.boot, at_us)
+            self._timeline.at(at_us, self._timer, self.boot, at_us)
 
     def _timer(self, boot: int, at_us: int) -> None:
         if boot != self.boot or self.replica is None or at_us != self._wake_at_us:
@@ -383,15 +384,18 @@ class Node:
         replica, inbox = self.replica, self._inbox
         if boot != self.boot or replica is None or self.paused:
             return
-        timeline = self._world.timeline
-        now_us = timeline.now_us
+        now_us = self._timeline.now_us
         if now_us < self._busy_until_us:
-            timeline.at(self._busy_until_us, self._wake, boot)
+            self._timeline.at(self._busy_until_us, self._wake, boot)
             return
-        if not inbox and self.clock.read(now_us) < replica.deadline_us:
-            self._arm()
+        local_us = self.clock.read(now_us)
+        if not inbox and local_us < replica.deadline_us:
+            self._arm(replica)
             return
-        self._count_step()
+        if now_us != self._stepped_us:
+            self._stepped_us, self._steps_at_once = now_us, 1
+        else:
+            self._count_step_at_once()
         size = len(inbox)
         if size > 1:
             most = self._world.options.batch_events_max
@@ -400,25 +404,25 @@ class Node:
         self.events_told += size
         if self.event_cost_us:
             self._busy_until_us = now_us + self.event_cost_us * (1 + size)
-        self._step(replica, batch)
+        self._step(replica, batch, now_us, local_us)
         if self.replica is replica:
             if inbox:
                 self._wake_soon()
-            self._arm()
+            self._arm(replica)
 
-    def _step(self, replica: Replica, batch: list[events.Event]) -> None:
+    def _step(self, replica: Replica, batch: list[events.Event], now_us: int, local_us: int) -> None:
         world = self._world
         try:
-            ordered = replica.step(batch, self.clock.read(world.timeline.now_us))
+            ordered = replica.step(batch, local_us)
         except Exception as error:
             raise finding(world, self.node_id, error) from error
-        world.trace.note(world.timeline.now_us, self.node_id, *step_summary(batch, ordered))
+        world.trace.note(now_us, self.node_id, *step_summary(batch, ordered))
         if world.recording is not None:
             self._record_step(batch, ordered, replica.status())
         glance = replica.glance()
-        world.invariants.stepped(self.seen_as, glance, ordered)
-        if glance.role is Role.LEADER:
-            self.led_us = self.clock.read(world.timeline.now_us)
+        self._invariants.stepped(self.seen_as, glance, ordered)
+        if glance.role is LEADER:
+            self.led_us = local_us
         if ordered:
             self._perform_all(replica, ordered)
         self._steps_since_deep += 1
@@ -426,20 +430,19 @@ class Node:
             self.deep_check()
 
     def _perform_all(self, replica: Replica, ordered: list[actions.Action]) -> None:
-        boot, last = self.boot, len(ordered) - 1
         for place, action in enumerate(ordered):
             doom = self.doom
-            if doom is not None and doom.strikes(action, place, last):
-                self._flush_frames(boot)
+            if doom is not None and doom.strikes(action, place, len(ordered) - 1):
+                self._flush_frames(replica)
                 self.crash(power_loss=doom.power_loss)
                 return
             if type(action) is actions.Send:  # Nearly all of them.
                 self.send(action.to, action.message)
-            else:
-                perform(self, action, self._desk, self._log, self._state)
+                continue  # A message that leaves stops nobody.
+            perform(self, action, self._desk, self._log, self.state)
             if self.replica is not replica:
                 return
-        self._flush_frames(boot)
+        self._outbox.flush(replica, self.step_row)
 
     def _record_step(
         self, batch: list[events.Event], ordered: list[actions.Action], status: ReplicaStatus
@@ -458,22 +461,22 @@ class Node:
 
     def send(self, to: NodeId, message: messages.Message) -> None:
         """Queue a message for the frame of this step; now and then the frame leaves at once."""
-        self._world.invariants.sending(self.seen_as, to, message)
+        self._invariants.sending(self.seen_as, to, message)
         if self._outbox.put(to, message):
-            self._flush_frames(self.boot)
+            self._flush_frames(self.replica)
 
     def send_now(self, to: NodeId, message: messages.Message) -> None:
         """Send outside of a step: a piece of a snapshot that was read meanwhile."""
         self.send(to, message)
-        self._flush_frames(self.boot)
+        self._flush_frames(self.replica)
 
-    def _flush_frames(self, boot: int) -> None:
-        if self.replica is not None and boot == self.boot:
-            self._outbox.flush(self.replica, self.step_row)
+    def _flush_frames(self, replica: Replica | None) -> None:
+        if replica is not None and replica is self.replica:
+            self._outbox.flush(replica, self.step_row)
 
     def stopped(self, code: StopCode, detail: str) -> None:
         """The process ends by itself, with this exit code."""
-        self._flush_frames(self.boot)
+        self._flush_frames(self.replica)
         self.stop_code = code
         self._world.note(self.node_id, "stop", int(code))
         self._world.counters[f"stops_{code.name.lower()}"] += 1
@@ -485,15 +488,13 @@ class Node:
                 f"node {self.node_id}: {code!r}: {detail}",
             )
 
-    def _count_step(self) -> None:
-        now_us = self._world.timeline.now_us
-        since_us, count = self._steps_at_us
-        self._steps_at_us = (now_us, count + 1 if since_us == now_us else 1)
+    def _count_step_at_once(self) -> None:
+        self._steps_at_once += 1
         # L9: time passes, or there is something new to handle.
-        if count > STEPS_AT_ONCE_MAX:
+        if self._steps_at_once > STEPS_AT_ONCE_MAX:
             raise self._world.violation(
                 "L9",
                 "A node does not spin without time passing.",
-                f"node {self.node_id} at {now_us} us",
+                f"node {self.node_id} at {self._timeline.now_us} us",
                 kind="liveness",
             )

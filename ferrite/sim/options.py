@@ -100,6 +100,12 @@ class FaultOptions:
     """For a while each new leader falls soon after its election."""
     forgetful_voter_every_us: int = 0
     """A voter loses the tail that only it and the leader held, and the leader falls: on one node a run at most."""
+    lost_repair_every_us: int = 0
+    """A leader that was cut off is repaired when it returns, and its disk forgets the repair: on one node a run at most."""
+    rolling_restart_every_us: int = 0
+    """Leadership is handed over and back, then every follower restarts in turn and hears late frames first."""
+    interrupted_change_every_us: int = 0
+    """A change of voters loses its leader in the joint configuration, and the next leader is asked for another at once."""
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0
@@ -152,6 +158,30 @@ class ClientOptions:
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
+class KvOptions:
+    """What clients do beyond reading and writing single keys, and how the nodes keep house."""
+
+    counter_ppm: int = 0
+    """The share of writes that add one to a counter, by a transaction that compares."""
+    txn_ppm: int = 0
+    """The share of the remaining writes that are transactions over several keys."""
+    delete_range_ppm: int = 0
+    lease_ppm: int = 0
+    compact_ppm: int = 0
+    range_ppm: int = 0
+    """The share of reads that are ranges: filtered, sorted, paged, at old revisions."""
+    lease_ttl_s: int = 2
+    kept_ppm: int = 600_000
+    """The share of leases that their client keeps alive; the others are left to expire."""
+    housekeeping: bool = False
+    """Leaders propose Ticks, compactions and the space mode."""
+    quota_bytes: int = 0
+    """Of the keys' records; 0: none."""
+    keep_revisions: int = 0
+    """Leaders compact what is older; 0: only clients compact."""
+
+
+@dataclass(slots=True, kw_only=True, frozen=True)
 class Options:
     """One run. `nodes` are the voters from the start; `spares` are empty nodes that membership changes may take in."""
 
@@ -163,10 +193,12 @@ class Options:
     batch_events_max: int = 16
     """Events of one step are a random number up to this; 1 is common."""
     state_hash_every: int = 64
-    """The state hash is taken after every so many applies (it costs a pass over the state); 0 = at snapshots and at the end
-    only."""
+    """States are compared by their fingerprints after every so many applies of a node, 0 for never; by their whole content (which
+    costs a pass over the state) when a snapshot was installed, and at the end."""
     deep_check_every: int = 500
     """The checks that cost a pass over a log or a disk run after every so many steps of a node; 0 = at the end only."""
+    clock_rate_ppm: int = 1_000_000
+    """How fast all clocks of nodes and clients run, compared with links and disks: a lease of seconds fits into a short run."""
     core_only: bool = False
     """First only a quorum is healed and must converge, while the other nodes stay broken for good."""
     events_max: int = 3_000_000
@@ -180,6 +212,7 @@ class Options:
     disk: DiskOptions = field(default_factory=DiskOptions)
     faults: FaultOptions = field(default_factory=FaultOptions)
     clients: ClientOptions = field(default_factory=ClientOptions)
+    kv: KvOptions = field(default_factory=KvOptions)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run. Raises ValueError with all that is wrong."""
@@ -198,6 +231,8 @@ def _out_of_range(options: Options) -> list[str]:
         )
     if not 1 <= options.seconds <= SECONDS_MAX:
         wrong.append(f"seconds is {options.seconds}; expected 1 to {SECONDS_MAX}")
+    if not 100_000 <= options.clock_rate_ppm <= 100_000_000:
+        wrong.append(f"clock_rate_ppm is {options.clock_rate_ppm}; expected 100000 to 100000000")
     if options.network.codec_every < 1:
         wrong.append(f"codec_every is {options.network.codec_every}; expected 1 (every frame) or more")
     return wrong
@@ -205,7 +240,7 @@ def _out_of_range(options: Options) -> list[str]:
 
 def _bad_probabilities(options: Options) -> list[str]:
     wrong = []
-    for part in (options.network, options.disk, options.faults, options.clients):
+    for part in (options.network, options.disk, options.faults, options.clients, options.kv):
         values: list[tuple[str, Any]] = [(f.name, getattr(part, f.name)) for f in fields(part)]
         for name, number in values:
             if number < 0 or (name.endswith("_ppm") and number > 1_000_000):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from ferrite.sim.dice import Stream
-from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
+from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, KvOptions, NetworkOptions, Options
 
 MS: Final = 1000
 """Microseconds of a millisecond."""
@@ -23,6 +23,12 @@ KEPT_PPM: Final = 300_000
 """The share of seeds in which a part of what was drawn freely stays: with all of it a cluster is seldom well enough to get
 where a profile leads.
 """
+
+
+LEASE_RATE: Final = 10
+"""So much quicker than the rest the clocks run where leases live: two seconds of a run are twenty of theirs."""
+INTERRUPTED_PPM: Final = 400_000
+"""The share of seeds with changes of members in which these are interrupted."""
 
 
 def calm(drawn: Options, dice: Stream) -> Options:
@@ -126,6 +132,8 @@ def _diverged(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((400 * MS, 800 * MS)),
             short_reigns_every_us=dice.pick((0, 1_500 * MS)),
             crash_every_us=dice.pick((0, 1_000 * MS)),
+            # Where logs are short a snapshot mends them, and no repair is lost.
+            lost_repair_every_us=0 if short else dice.pick((0, 300 * MS)),
         ),
         clients=replace(
             drawn.clients,
@@ -167,7 +175,7 @@ def _sleepers(drawn: Options, dice: Stream) -> Options:
 def _members(drawn: Options, dice: Stream) -> Options:
     """Changes of members one upon the other, with requests that expire, while leaders fall."""
     nodes = dice.pick((1, 2, 3, 3, 4))
-    return replace(
+    changing = replace(
         drawn,
         nodes=nodes,
         spares=dice.pick((1, 2, 3)),
@@ -184,6 +192,26 @@ def _members(drawn: Options, dice: Stream) -> Options:
             crash_every_us=dice.pick((0, 300 * MS)),
             down_mean_us=dice.pick((10 * MS, 200 * MS)),
             short_reigns_every_us=dice.pick((0, 1_000 * MS)),
+        ),
+    )
+    return _interrupted(changing, dice) if dice.chance(INTERRUPTED_PPM) else changing
+
+
+def _interrupted(drawn: Options, dice: Stream) -> Options:
+    """Leaders fall inside joint configurations. But for that little goes wrong, else it seldom comes to one."""
+    return replace(
+        drawn,
+        nodes=dice.pick((2, 3, 3, 4, 5)),
+        spares=dice.pick((1, 2)),
+        faults=replace(
+            drawn.faults,
+            interrupted_change_every_us=dice.pick((100 * MS, 200 * MS)),
+            membership_every_us=dice.pick((60 * MS, 150 * MS)),
+            request_timeout_us=dice.pick((300 * MS, 1_000 * MS)),
+            pause_every_us=0,
+            partition_every_us=0,
+            crash_every_us=0,
+            short_reigns_every_us=0,
         ),
     )
 
@@ -204,6 +232,7 @@ def _restarts(drawn: Options, dice: Stream) -> Options:
             crash_leader_ppm=dice.pick((0, 400_000)),
             down_mean_us=dice.pick((5 * MS, 20 * MS)),
             transfer_every_us=dice.pick((0, 150 * MS)),
+            rolling_restart_every_us=dice.pick((0, 400 * MS)),
         ),
     )
 
@@ -221,6 +250,46 @@ def _damage(drawn: Options, dice: Stream) -> Options:
             lonely_leader_every_us=dice.pick((0, 700 * MS)),
             crash_every_us=dice.pick((0, 500 * MS)),
             down_mean_us=dice.pick((20 * MS, 200 * MS)),
+            lost_repair_every_us=0 if forgets else 300 * MS,
+        ),
+    )
+
+
+def _leases(drawn: Options, dice: Stream) -> Options:
+    """Leases that are kept alive and left to end, while leaders change; history that is compacted, and a store that is full."""
+    # Clocks run at ten times the speed of everything else, and all that the nodes time is as slow as it is at the pace of others.
+    return replace(
+        drawn,
+        clock_rate_ppm=LEASE_RATE * 1_000_000,
+        replica=replace(
+            drawn.replica,
+            heartbeat_interval_us=drawn.replica.heartbeat_interval_us * LEASE_RATE,
+            election_timeout_min_us=drawn.replica.election_timeout_min_us * LEASE_RATE,
+            election_timeout_max_us=drawn.replica.election_timeout_max_us * LEASE_RATE,
+        ),
+        disk=replace(drawn.disk, sync_mean_us=dice.pick((100, 1 * MS)), apply_mean_us=50),
+        faults=replace(
+            drawn.faults,
+            crash_every_us=dice.pick((0, 400 * MS)),
+            down_mean_us=dice.pick((20 * MS, 200 * MS)),
+            pause_every_us=dice.pick((0, 300 * MS)),
+            pause_mean_us=dice.pick((150 * MS, 400 * MS)),
+            transfer_every_us=dice.pick((0, 200 * MS)),
+            sleeper_every_us=dice.pick((0, 600 * MS)),
+        ),
+        clients=replace(drawn.clients, clients=dice.pick((3, 6)), think_mean_us=15 * MS, get_ppm=200_000),
+        kv=KvOptions(
+            counter_ppm=dice.pick((0, 200_000)),
+            txn_ppm=dice.pick((0, 200_000)),
+            delete_range_ppm=dice.pick((0, 50_000)),
+            lease_ppm=dice.pick((300_000, 700_000)),
+            compact_ppm=dice.pick((0, 30_000)),
+            range_ppm=300_000,
+            lease_ttl_s=dice.pick((2, 2, 4)),
+            kept_ppm=dice.pick((300_000, 800_000)),
+            housekeeping=True,
+            quota_bytes=dice.pick((0, 1_500, 4_000)),
+            keep_revisions=dice.pick((0, 10, 40)),
         ),
     )
 
@@ -233,5 +302,6 @@ PROFILES: Final[dict[str, Profile]] = {
     "members": _members,
     "restarts": _restarts,
     "damage": _damage,
+    "leases": _leases,
 }
 """Name -> what it makes of the options that a seed drew freely."""

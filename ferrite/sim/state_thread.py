@@ -21,6 +21,7 @@ from ferrite.core import (
 from ferrite.core.kv import (
     ExpectedSnapshot,
     MemoryStore,
+    Origin,
     Query,
     QueryResult,
     SnapshotHeader,
@@ -52,7 +53,7 @@ class StateThread:
         self._stall = world.plan.site("apply_stall", disk.apply_stall_ppm, node.node_id)
         self._snapshot_lost = world.plan.site("snapshot_lost", disk.snapshot_lost_ppm, node.node_id)
         self._snapshot_rot = world.plan.site("snapshot_rot", disk.snapshot_rot_ppm, node.node_id)
-        self._machine = StateMachine(node.store, identity)
+        self.machine = StateMachine(node.store, identity)
         self._busy_until_us = 0
         self._order_row = 0
         """The step that ordered the job at hand, when a recording is made."""
@@ -62,11 +63,11 @@ class StateThread:
 
     def recovered_state(self) -> RecoveredState:
         """What the store says of itself."""
-        return self._machine.recovered_state()
+        return self.machine.recovered_state()
 
     def state_hash(self) -> bytes:
         """The hash of the replicated state."""
-        return self._machine.state_hash()
+        return self.machine.state_hash()
 
     def _job(self, mean_us: int, work: Callable[..., None], *given: Any) -> None:
         timeline = self._world.timeline
@@ -97,20 +98,23 @@ class StateThread:
             world.invariants.applied(node.seen_as, 0, stalled=True)
             self._report(events.ApplyStalled(first_index=order.first_index), "the state store pushed back")
             return
-        applied = self._machine.apply(order.first_index, order.entries)
+        applied = self.machine.apply(order.first_index, order.entries)
         node.store.write(applied.batch)
-        self._machine.advance(applied)
+        self.machine.advance(applied)
         self._applies += 1
         every = world.options.state_hash_every
         world.invariants.applied(node.seen_as, applied.applied_index)
+        for request, _ in applied.outcomes:
+            origin = Origin(self._identity.node_id, self._identity.boot, request)
+            world.invariants.outcome(origin, order.first_index, applied.applied_index)
         if every and self._applies % every == 0:
-            world.invariants.state_hash(node.seen_as, applied.applied_index, self._machine.state_hash())
+            world.invariants.fingerprint(node.seen_as, applied.applied_index, node.store.fingerprint)
         done = events.Applied(applied_index=applied.applied_index, outcomes=applied.outcomes)
         self._report(done, f"applied to {applied.applied_index}")
 
     def serve(self, query: Query, read_index: Index) -> QueryResult:
         """Evaluate a read now."""
-        applied = self._machine.applied_index
+        applied = self.machine.applied_index
         # Contract 3: ServeRead comes when the state has applied at least the read index.
         if applied < read_index:
             raise self._world.violation(
@@ -118,7 +122,7 @@ class StateThread:
                 "A read is served when the state has applied its read index.",
                 f"node {self._node.node_id} serves at {read_index}, applied is {applied}",
             )
-        return self._machine.read(query)
+        return self.machine.read(query)
 
     def flush(self) -> None:
         """Make the state durable."""
@@ -127,8 +131,8 @@ class StateThread:
     def _flush(self) -> None:
         node = self._node
         node.store.flush()
-        self._world.invariants.flushed(node.seen_as, self._machine.applied_index)
-        flushed = events.StateFlushed(applied_index=self._machine.applied_index)
+        self._world.invariants.flushed(node.seen_as, self.machine.applied_index)
+        flushed = events.StateFlushed(applied_index=self.machine.applied_index)
         self._report(flushed, f"the state to {flushed.applied_index} is durable")
 
     # -- snapshots --------------------------------------------------------------------------------------------
@@ -202,7 +206,11 @@ class StateThread:
             self._partial = {snapshot_id: bytearray()}
         partial = self._partial.setdefault(snapshot_id, bytearray())
         if len(partial) < order.offset:
-            partial.extend(bytes(order.offset - len(partial)))
+            raise self._world.violation(
+                "S15",
+                "The pieces of a received snapshot are stored from its start, without gaps.",
+                f"node {self._node.node_id} stores a piece at {order.offset}; it has {len(partial)} bytes of this snapshot",
+            )
         partial[order.offset : order.offset + len(order.data)] = order.data
 
     def install_snapshot(self, snapshot: SnapshotMeta) -> None:
@@ -231,10 +239,10 @@ class StateThread:
             self._report(refused, f"a received snapshot is refused: {error.reason}")
             return
         node.store.replace(pairs)
-        self._machine = StateMachine(node.store, self._identity)
-        state = self._machine.recovered_state()
+        self.machine = StateMachine(node.store, self._identity)
+        state = self.machine.recovered_state()
         world.counters["snapshots_installed"] += 1
         world.invariants.snapshot_installed(node.seen_as, state.applied_index)
-        world.invariants.state_hash(node.seen_as, state.applied_index, self._machine.state_hash())
+        world.invariants.state_hash(node.seen_as, state.applied_index, self.machine.state_hash())
         installed = events.SnapshotInstalled(snapshot_id=snapshot.snapshot_id, installed=True, state=state)
         self._report(installed, f"snapshot at {state.applied_index} is installed")

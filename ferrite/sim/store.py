@@ -6,48 +6,93 @@ and a later one never survives an earlier one (RocksDB's write-ahead log, recove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
 
-from ferrite.core.kv import MemoryStore, Pair, Write
+from ferrite.core.kv import MemoryStore, Pair, Write, local_key
 from ferrite.sim.dice import Stream
+
+_OWN_RECORDS: Final = local_key(0, b"")
+"""What keys begin with that are the node's own, and no replicated state."""
+_MASK: Final = (1 << 64) - 1
+
+
+class StateImage:
+    """One image of a state, with a fingerprint of what is replicated in it.
+
+    The fingerprint is the sum of a hash of each pair, so a write changes it by what it takes away and what it brings. Equal
+    states have equal ones, however they were made; different states have different ones but for one case in 2^64. It holds
+    within one process only.
+    """
+
+    __slots__ = ("fingerprint", "pairs")
+
+    def __init__(self, pairs: Iterable[Pair] = ()) -> None:
+        self.pairs = MemoryStore()
+        self.fingerprint = 0
+        self.write(pairs)
+
+    def write(self, batch: Iterable[Write]) -> list[Write]:
+        """Write one atomic batch; returns it, each key once."""
+        writes = list(dict(batch).items())
+        get, mark = self.pairs.get, self.fingerprint
+        for key, value in writes:
+            if key.startswith(_OWN_RECORDS):
+                continue
+            before = get(key)
+            if before is not None:
+                mark -= hash((key, before))
+            if value is not None:
+                mark += hash((key, value))
+        self.fingerprint = mark & _MASK
+        self.pairs.write(writes)
+        return writes
 
 
 class SimStore:
     """An `OrderedStore` with a volatile and a durable image."""
 
     def __init__(self) -> None:
-        self._volatile = MemoryStore()
-        self._durable = MemoryStore()
+        self._volatile = StateImage()
+        self._durable: dict[bytes, bytes] = {}
+        """Read by a crash only: nothing is kept in order before that."""
         self._unflushed: list[list[Write]] = []
 
     def get(self, key: bytes) -> bytes | None:
         """Read the volatile image."""
-        return self._volatile.get(key)
+        return self._volatile.pairs.get(key)
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[Pair]:
         """Scan the volatile image."""
-        return self._volatile.scan(start, end, reverse=reverse)
+        return self._volatile.pairs.scan(start, end, reverse=reverse)
 
     def pin(self) -> MemoryStore:
         """Return a copy of the volatile image."""
-        return self._volatile.pin()
+        return self._volatile.pairs.pin()
+
+    @property
+    def fingerprint(self) -> int:
+        """The fingerprint of the volatile image."""
+        return self._volatile.fingerprint
 
     def write(self, batch: Iterable[Write]) -> None:
         """Write one atomic batch to the volatile image."""
-        writes = list(batch)
-        self._volatile.write(writes)
-        self._unflushed.append(writes)
+        self._unflushed.append(self._volatile.write(batch))
 
     def flush(self) -> None:
         """Make everything written so far durable."""
         for batch in self._unflushed:
-            self._durable.write(batch)
+            for key, value in batch:
+                if value is None:
+                    self._durable.pop(key, None)
+                else:
+                    self._durable[key] = value
         self._unflushed.clear()
 
-    def replace(self, pairs: Iterable[Pair]) -> None:
+    def replace(self, pairs: Collection[Pair]) -> None:
         """Become exactly these pairs, durably and atomically: a snapshot was installed."""
-        self._durable = MemoryStore(pairs)
-        self._volatile = self._durable.pin()
+        self._durable = dict(pairs)
+        self._volatile = StateImage(pairs)
         self._unflushed.clear()
 
     def crash(self, dice: Stream, *, power_loss: bool) -> None:
@@ -65,6 +110,6 @@ class SimStore:
     def fall_back(self, batches_kept: int = 0) -> None:
         """Become the durable image and this many of the batches after it."""
         del self._unflushed[batches_kept:]
-        self._volatile = self._durable.pin()
+        self._volatile = StateImage(self._durable.items())
         for batch in self._unflushed:
             self._volatile.write(batch)

@@ -12,7 +12,15 @@ from typing import Final
 
 from ferrite.core import ReplicaConfig
 from ferrite.sim.dice import Stream, seeded
-from ferrite.sim.options import NODES_MAX, ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
+from ferrite.sim.options import (
+    NODES_MAX,
+    ClientOptions,
+    DiskOptions,
+    FaultOptions,
+    KvOptions,
+    NetworkOptions,
+    Options,
+)
 from ferrite.sim.profiles import PROFILES, calm
 
 SECONDS: Final = 2
@@ -63,8 +71,9 @@ def _free(seed: int, *, pace: int, nodes: int, seconds: int) -> Options:
         replica=_replica(dice, seed, pace),
         network=_network(dice, pace),
         disk=_disk(dice, pace),
-        faults=_faults(dice, pace),
+        faults=_faults(dice, seed, pace),
         clients=_clients(dice, pace),
+        kv=_kv(seeded(seed, "swarm", "kv")),
     )
 
 
@@ -137,7 +146,7 @@ def _disk(dice: Stream, pace: int) -> DiskOptions:
     )
 
 
-def _faults(dice: Stream, pace: int) -> FaultOptions:
+def _faults(dice: Stream, seed: int, pace: int) -> FaultOptions:
     return FaultOptions(
         crash_every_us=_some(dice, 500_000, 2_000_000, 5_000_000) // pace,
         power_loss_ppm=dice.pick((0, 700_000, 1_000_000)),
@@ -163,6 +172,8 @@ def _faults(dice: Stream, pace: int) -> FaultOptions:
         lonely_leader_every_us=_seldom(dice, 4_000_000) // pace,
         sleeper_every_us=_seldom(dice, 4_000_000) // pace,
         short_reigns_every_us=_seldom(dice, 8_000_000) // pace,
+        # Of a later day: drawn from dice of its own, so that all others stay as they were.
+        interrupted_change_every_us=_seldom(seeded(seed, "swarm", "interrupted_change"), 4_000_000) // pace,
         transfer_every_us=_some(dice, 1_000_000, 3_000_000) // pace,
         membership_every_us=_some(dice, 500_000, 1_500_000, 4_000_000) // pace,
     )
@@ -182,4 +193,19 @@ def _clients(dice: Stream, pace: int) -> ClientOptions:
         crash_ppm=_seldom(dice, 50_000),
         equal_value_ppm=_seldom(dice, 300_000),
         value_bytes=dice.pick((16, 64, 700)),
+    )
+
+
+def _kv(dice: Stream) -> KvOptions:
+    """In half of the seeds: what comes on top of single keys."""
+    if dice.chance(500_000):
+        return KvOptions()
+    compact_ppm = _some(dice, 20_000, 100_000)
+    return KvOptions(
+        counter_ppm=_some(dice, 100_000, 300_000),
+        txn_ppm=_some(dice, 100_000, 400_000),
+        delete_range_ppm=_some(dice, 100_000),
+        compact_ppm=compact_ppm,
+        range_ppm=_some(dice, 200_000, 600_000),
+        housekeeping=compact_ppm > 0,
     )

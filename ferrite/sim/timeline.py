@@ -41,6 +41,11 @@ class Timeline:
         """When the next thing happens; None when nothing will."""
         return self._heap[0][0] if self._heap else None
 
+    def at_rest(self) -> bool:
+        """Is nothing else to happen at this instant?"""
+        heap = self._heap
+        return not heap or heap[0][0] > self.now_us
+
     def step(self) -> bool:
         """Let the next thing happen; False when there is none."""
         if not self._heap:
@@ -55,8 +60,8 @@ class Timeline:
         heap, events_max = self._heap, self.events_max or sys.maxsize
         while heap and heap[0][0] <= time_us:
             self.now_us, _, happen, given = heappop(heap)
-            self.events_done += 1
-            if self.events_done > events_max:
+            self.events_done = done = self.events_done + 1
+            if done > events_max:
                 raise EndlessRun
             happen(*given)
         self.now_us = max(self.now_us, time_us)

@@ -6,17 +6,21 @@ import hashlib
 from collections import deque
 from typing import Final
 
+import msgpack
+
 CHUNK_NOTES: Final = 1024
 """Notes are hashed so many at once; after each chunk stands a checkpoint."""
 
 Note = tuple[object, ...]
+_pack: Final = msgpack.Packer().pack
+"""One packer for all: to make one costs as much as to pack a note."""
 
 
 class Trace:
     """Same seed, same digest: one number for a whole run.
 
-    A note is a tuple `(time_us, node, what, ...)` of texts, numbers, bytes and tuples of them: nothing whose repr differs
-    between processes. `lines_max` keeps the newest notes; `chunk` keeps those of one chunk, counted from 0.
+    A note is a tuple `(time_us, node, what, ...)` of texts, numbers, bytes and tuples of them, hashed in its msgpack form.
+    `lines_max` keeps the newest notes; `chunk` keeps those of one chunk, counted from 0.
     """
 
     def __init__(self, lines_max: int = 0, *, chunk: int = -1) -> None:
@@ -36,7 +40,7 @@ class Trace:
     def _hash_chunk(self) -> None:
         if len(self.checkpoints) == self._chunk:
             self.chunk_notes = self._notes
-        self._hash.update(repr(self._notes).encode())
+        self._hash.update(_pack(self._notes))
         self._last.extend(self._notes[-(self._last.maxlen or 0) :])
         self._notes = []
         self.checkpoints.append(self._hash.hexdigest())

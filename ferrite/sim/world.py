@@ -9,7 +9,7 @@ from typing import Any
 
 from ferrite.core import InvariantViolated, NodeId, Replica
 from ferrite.sim.checks.invariants import Invariants
-from ferrite.sim.dice import Dice
+from ferrite.sim.dice import PPM, Dice
 from ferrite.sim.faults.plan import Fault, FaultPlan
 from ferrite.sim.network import Network
 from ferrite.sim.options import Options
@@ -34,6 +34,11 @@ class World:
     replica_class: type[Replica] = Replica
     recording: Recording | None = None
     counters: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def clock_us(self) -> int:
+        """A right clock, such as clients have; those of nodes begin anywhere."""
+        return self.timeline.now_us * self.options.clock_rate_ppm // PPM
 
     def note(self, node: NodeId, *what: object) -> None:
         """Add a note to the trace."""

@@ -82,6 +82,7 @@ class ProgressMachine(RuleBasedStateMachine):
     @invariant()
     def the_window_adds_up(self) -> None:
         assert list(self.progress.inflight) == self.window
+        assert self.progress.inflight_messages == len(self.window)
         assert self.progress.inflight_bytes == sum(size for _, size in self.window)
         assert not self.window or self.progress.state is ProgressState.REPLICATE
 

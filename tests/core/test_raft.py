@@ -20,6 +20,10 @@ def check_derived(raft: Raft) -> None:
     assert raft.initialized == (raft.hard_state.cluster_id != NO_CLUSTER)
     assert raft.office is (raft.role if isinstance(raft.role, Leader) else None)
     assert (raft.membership_index, raft.membership) == raft.memberships[-1]
+    settled = not raft.membership.joint and raft.membership.is_voter(raft.node_id)
+    assert raft.membership_unsettled == (not settled)
+    asked_us = [asked_us for asked_us, _ in raft.pending.contexts.values()]
+    assert asked_us == sorted(asked_us), "the oldest context comes first"
     if raft.office:
         earliest_us = raft.office.quorum_due_us
         assert earliest_us <= check_quorum_us(raft, raft.office), "never later than the truth"

@@ -125,3 +125,19 @@ def test_dice_are_even_enough() -> None:
     for _ in range(10_000):
         counts[dice.below(10)] += 1
     assert all(850 < count < 1150 for count in counts)
+
+
+def test_what_is_made_the_short_way_is_what_its_class_makes() -> None:
+    message = messages.TimeoutNow(term=Term(3))
+    header = messages.Header(
+        cluster_id=bytes(16),
+        source=NodeId(1),
+        source_instance=bytes(16),
+        source_boot=1,
+        target=NodeId(2),
+        target_instance=bytes(16),
+    )
+    assert actions.new_send(NodeId(2), message) == actions.Send(to=NodeId(2), message=message)
+    assert events.new_message_received(header, message) == events.MessageReceived(
+        header=header, message=message
+    )

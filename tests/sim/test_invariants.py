@@ -101,6 +101,21 @@ def acknowledge(told: Told) -> None:
     )
 
 
+def campaign(told: Told, *, pre_votes: bool, disrupt: bool = False) -> None:
+    """Node 2 asks for votes."""
+    if pre_votes:
+        promise = messages.PreVoteResponse(term=Term(1), proposed_term=Term(2), vote_granted=True)
+        told.checks.sending(NodeId(3), NodeId(2), promise)
+    own = HardState(term=Term(2), voted_for=NodeId(2))
+    told.step(2, persist(2, 2, hard_state=own), role=Role.CANDIDATE, term=Term(2))
+    told.checks.performed(NodeId(2), 2)
+    told.checks.persisted(NodeId(2), 2)
+    request = messages.RequestVote(
+        term=Term(2), last_log_index=Index(1), last_log_term=Term(1), disrupt=disrupt
+    )
+    told.checks.sending(NodeId(2), NodeId(3), request)
+
+
 def append_differently(told: Told) -> None:
     told.lead(1, persist(2, 2, noop(1, mark=1)))
     told.step(2, persist(2, 2, noop(1, mark=2)))
@@ -149,6 +164,8 @@ def commit_going_back(told: Told) -> None:
             lambda told: told.step(2, persist(2, 2, hard_state=HardState(term=Term(1), voted_for=NodeId(3)))),
             "S7",
         ),
+        (lambda told: told.checks.started(NodeId(2), status(NodeId(2), voted_for=NodeId(0))), "S7"),
+        (lambda told: told.checks.started(NodeId(2), status(NodeId(2), term=Term(2))), "S7"),
         (commit_going_back, "S8"),
         (apply_uncommitted, "S8"),
         (lambda told: told.step(2, commit_index=Index(1)), "S9"),
@@ -175,8 +192,16 @@ def commit_going_back(told: Told) -> None:
             ),
             "S16",
         ),
+        (
+            lambda told: (
+                told.checks.fingerprint(NodeId(1), 1, 10),
+                told.checks.fingerprint(NodeId(2), 1, 11),
+            ),
+            "S16",
+        ),
         (lambda told: told.lead(1, term=Term(2)), "S14|S23"),
         (lambda told: told.lead(1, peers=peers(1, 2, inflight=65)), "S24"),
+        (lambda told: campaign(told, pre_votes=False), "S25"),
         (lambda told: told.step(2, persist(3, 2)), "PERSIST"),
         (lambda told: told.step(2, persist(2, 4, noop(1))), "PERSIST"),
         (
@@ -195,6 +220,11 @@ def test_a_broken_invariant_is_named(bad: Callable[[Told], object], name: str) -
     assert (found.value.time_us, found.value.event_number) == (5, 6)
 
 
+@pytest.mark.parametrize("disrupt", [False, True])
+def test_a_candidate_campaigns_with_a_quorum_of_pre_votes_or_when_told_to(disrupt: bool) -> None:
+    campaign(Told(), pre_votes=not disrupt, disrupt=disrupt)
+
+
 def test_a_recovered_log_that_lost_what_was_durable_is_caught() -> None:
     told = Told()
     with pytest.raises(Violation, match=r"^F5: .*durable was 1"):
@@ -208,3 +238,38 @@ def test_the_story_so_far_breaks_nothing() -> None:
     told.lead(1, commit_index=Index(1))
     told.lead(1, actions.Apply(first_index=Index(1), entries=(FIRST,)), commit_index=Index(1))
     assert told.checks.ghost.commit_index == 1
+
+
+def test_a_snapshot_that_a_node_has_not_been_told_of_yet_brings_no_membership() -> None:
+    told, node = Told(), NodeId(4)
+    told.lead(1, commit_index=Index(1))
+    told.checks.booted(node, Recovered(identity=Identity(node_id=node, instance=bytes(16), boot=1)))
+    told.checks.snapshot_installed(node, 1)
+    told.step(node, membership=Membership())
+    with pytest.raises(Violation, match=r"^S14: "):
+        told.step(node, membership=Membership(), commit_index=Index(1), applied_index=Index(1))
+
+
+def with_learner(*learners: NodeId) -> Membership:
+    return replace(MEMBERSHIP, learners=learners, members={n: Member(node_id=n) for n in (*NODES, *learners)})
+
+
+def test_a_learner_that_leaves_and_comes_back_within_a_step_begins_anew() -> None:
+    told, learner = Told(), NodeId(4)
+    told.checks.booted(learner, Recovered(identity=Identity(node_id=learner, instance=bytes(16), boot=1)))
+    told.step(learner, persist(1, 1, FIRST, hard_state=HardState(term=Term(1))))
+    told.checks.persisted(learner, 1)
+    told.lead(1, commit_index=Index(1))
+    known, fresh = (MappingProxyType({learner: peers(match, 2)[NodeId(2)]}) for match in (1, 0))
+    for index, members in ((2, with_learner(learner)), (3, MEMBERSHIP), (4, with_learner(learner))):
+        entry = Entry(Term(1), encode_payload(EntryKind.MEMBERSHIP, 0, encode_membership(members)))
+        # It is followed until its removal is committed; then all of it begins anew.
+        shown = fresh if index == 4 else known
+        commit = Index(index - 1)
+        told.lead(1, persist(index, index, entry), commit_index=commit, membership=members, peers=shown)
+        told.step(2, persist(index, index, entry), membership=members)
+        for node in NODES[:2]:
+            told.checks.persisted(node, index)
+    told.lead(1, membership=with_learner(learner), peers=known, commit_index=Index(3))
+    with pytest.raises(Violation, match=r"^S13: "):
+        told.lead(1, membership=with_learner(learner), peers=fresh, commit_index=Index(3))

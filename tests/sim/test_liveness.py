@@ -6,12 +6,13 @@ from functools import partial
 import pytest
 
 from ferrite.core import AddLearner, ChangeVoters, NodeId, ReplicaConfig
-from ferrite.sim import Cluster, NetworkOptions, Violation
+from ferrite.core.kv import Put
+from ferrite.sim import Cluster, DiskOptions, NetworkOptions, Violation
 from ferrite.sim.answers import Replied
 from ferrite.sim.checks.core import can_work, choose_core, usable_nodes
-from ferrite.sim.checks.liveness import stable_leader
+from ferrite.sim.checks.liveness import ELECTION_TIMEOUTS_MAX, stable_leader
 from ferrite.sim.network import links_between
-from tests.sim.helpers import QUIET, SECOND_US, ask, finish, leader_of, others, put, quiet_cluster
+from tests.sim.helpers import QUIET, SECOND_US, ask, finish, leader_of, others, put, quiet_cluster, step_until
 
 QUICK = ReplicaConfig(
     heartbeat_interval_us=20_000, election_timeout_min_us=200_000, election_timeout_max_us=400_000
@@ -138,3 +139,20 @@ def test_messages_that_multiply_without_end_are_noticed() -> None:
     result = Cluster(1, options).run()
     assert result.violation is not None
     assert (result.violation.name, result.violation.kind) == ("L9", "liveness")
+
+
+def test_a_change_of_members_may_wait_behind_a_backlog_of_writes() -> None:
+    """Found by seed 12010: there was a leader all the time, and the bound for one had passed."""
+    one_by_one = replace(QUICK, append_entries_max=1, inflight_messages_max=1)
+    cluster = quiet_cluster(spares=1, replica=one_by_one, disk=DiskOptions(sync_mean_us=40_000))
+    leader = leader_of(cluster)
+    for number in range(240):
+        leader.propose(Put(key=b"k", value=b"%d" % number), None, 60 * SECOND_US, lambda _: None)
+    change = AddLearner(member=cluster.member(NodeId(4)))
+    leader.change_membership(change, 60 * SECOND_US, lambda _: None)
+    step_until(
+        cluster, lambda: leader.replica is not None and leader.replica.glance().membership.learners != ()
+    )
+    bound_us = ELECTION_TIMEOUTS_MAX * QUICK.election_timeout_max_us
+    assert not cluster.run_until(lambda: stable_leader(cluster) is not None, bound_us)
+    finish(cluster)

@@ -18,7 +18,7 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     2: (elections.the_term_rises_while_a_snapshot_is_installed, "S6"),
     3: (elections.a_longer_log_of_an_earlier_term_does_not_win, "S4"),
     4: (elections.votes_of_the_last_campaign_arrive, "S14"),
-    5: (membership.the_new_voters_alone_are_no_majority, "S1 S14"),
+    5: (membership.the_new_voters_alone_are_no_majority, "S14 S25"),
     6: (elections.two_candidates_ask_one_voter, "S7"),
     7: (logs.figure_8, "S9"),
     8: (logs.a_follower_catches_up_entry_by_entry, "S8"),
@@ -58,7 +58,7 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     44: (disks.a_flush_takes_long, "DISCARD"),
     45: (logs.an_append_ends_below_a_conflict, "S5"),
     46: (membership.the_old_voters_alone_are_no_majority, "S10"),
-    47: (snapshots.a_snapshot_arrives_damaged, "L3"),
+    47: (snapshots.a_snapshot_arrives_damaged, "S24"),
     50: (disks.entries_are_overwritten_on_their_way_to_a_slow_disk, "DR3 S5"),
 }
 STORIES = sorted({story for story, _ in CAUGHT.values()}, key=repr)

@@ -3,7 +3,8 @@
 import pytest
 
 from ferrite.sim import Cluster, swarm
-from ferrite.sim.search.shrink import NotReproduced, play, record, shrink
+from ferrite.sim.search.shrink import NotReproduced, shrink
+from ferrite.sim.search.tapes import play, record
 from ferrite.sim.tape import Tape, from_json, to_json
 from tests.sim.mutants import BY_NUMBER
 
@@ -12,7 +13,7 @@ SEEDS_MAX = 30
 
 def failing(number: int) -> Tape:
     """The tape of the first seed that this planted bug fails on; to be called while it is planted."""
-    for seed in range(SEEDS_MAX):
+    for seed in range(1, SEEDS_MAX):
         if Cluster(seed, swarm(seed)).run().violation is not None:
             return record(Cluster(seed, swarm(seed), keep_draws=True))[0]
     raise AssertionError(f"the planted bug {number} was not found")
@@ -31,7 +32,7 @@ def test_a_failure_shrinks_to_a_few_events_and_still_fails_alike(number: int) ->
     assert small.after.faults <= 2
     assert small.after.operations <= 5
     assert small.after.draws < small.before.draws or small.before.draws < 10
-    assert small.sentence().startswith(f"{small.after.faults} of {small.before.faults} faults")
+    assert small.sentence().startswith(f"faults {small.before.faults} -> {small.after.faults}")
     assert play(small.tape).run(until_us=small.tape.until_us + 1).violation is None, (
         "honest code survives the story"
     )

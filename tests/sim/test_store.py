@@ -1,5 +1,8 @@
+import random
+
+from ferrite.core.kv import local_key
 from ferrite.sim.dice import Dice
-from ferrite.sim.store import SimStore
+from ferrite.sim.store import SimStore, StateImage
 
 
 def test_a_crash_keeps_a_prefix_of_the_batches_since_the_last_flush() -> None:
@@ -33,3 +36,36 @@ def test_a_pinned_view_does_not_change() -> None:
     view = store.pin()
     store.write([(b"a", b"2")])
     assert (view.get(b"a"), store.get(b"a")) == (b"1", b"2")
+
+
+def test_equal_states_have_equal_fingerprints_however_they_were_made() -> None:
+    dice = random.Random(1)
+    image, pairs = StateImage(), dict[bytes, bytes]()
+    for _ in range(300):
+        key, value = b"%d" % dice.randrange(20), b"%d" % dice.randrange(3)
+        if dice.random() < 0.3:
+            pairs.pop(key, None)
+            image.write([(key, b"twice"), (key, None)])
+        else:
+            pairs[key] = value
+            image.write([(key, value)])
+        assert image.fingerprint == StateImage(pairs.items()).fingerprint
+        assert image.fingerprint != StateImage({**pairs, b"more": b""}.items()).fingerprint
+
+
+def test_a_fingerprint_sees_values_that_change_places_and_not_the_nodes_own_records() -> None:
+    plain = StateImage([(b"a", b"1"), (b"b", b"2")])
+    own = (local_key(0, b"installed"), b"7")
+    assert StateImage([(b"a", b"2"), (b"b", b"1")]).fingerprint != plain.fingerprint
+    assert StateImage([(b"a", b"1"), own, (b"b", b"2")]).fingerprint == plain.fingerprint
+
+
+def test_a_crash_takes_the_fingerprint_back() -> None:
+    store = SimStore()
+    store.write([(b"a", b"1")])
+    store.flush()
+    known = store.fingerprint
+    store.write([(b"a", b"2")])
+    assert store.fingerprint != known
+    store.fall_back()
+    assert store.fingerprint == known

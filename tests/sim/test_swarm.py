@@ -11,7 +11,15 @@ from ferrite.sim.profiles import PROFILES
 from ferrite.sim.swarm import profile_of
 from ferrite.sim.tape import Tape
 
-STORIES = ("lonely_leader", "sleeper", "short_reigns", "forgetful_voter")
+STORIES = (
+    "lonely_leader",
+    "sleeper",
+    "short_reigns",
+    "forgetful_voter",
+    "lost_repair",
+    "rolling_restart",
+    "interrupted_change",
+)
 
 
 def of_profile(name: str) -> int:
@@ -65,6 +73,19 @@ def test_a_story_plays_from_a_tape_as_it_was_drawn(kind: str) -> None:
 
 def test_a_lonely_leader_and_the_majority_both_lead() -> None:
     assert Cluster(3, eventful("lonely_leader")).run().marks["two_leaders"] > 0
+
+
+def test_a_lost_repair_brings_a_node_back_without_its_tail() -> None:
+    assert Cluster(3, eventful("lost_repair")).run().marks["lost_tail"] > 0
+
+
+def test_a_rolling_restart_hands_leadership_over_and_restarts_every_follower() -> None:
+    cluster = Cluster(3, eventful("rolling_restart"))
+    cluster.run()
+    struck = [fault for fault in cluster.world.plan.struck if fault.kind == "rolling_restart"]
+    assert any(fault.data["hands_over"] for fault in struck)
+    assert max(cluster.world.invariants.ghost.leaders) > 2
+    assert sum(node.boot > 1 for node in cluster.nodes.values()) >= len(cluster.nodes) - 1
 
 
 def test_a_client_that_is_bound_to_a_node_asks_it_only() -> None:

@@ -11,7 +11,7 @@ from ferrite.sim import Cluster, swarm
 from ferrite.sim import dice as dice_module
 from ferrite.sim.dice import Stream
 from ferrite.sim.recording import Recording
-from ferrite.sim.search.shrink import play, record
+from ferrite.sim.search.tapes import play, record
 from ferrite.sim.swarm import SECONDS
 from ferrite.sim.tape import TapeInvalid, from_json, options_from, to_json
 

@@ -110,6 +110,13 @@ def test_another_state_than_the_replay_is_caught() -> None:
         check_history(History(), ghost)
 
 
+def test_another_fingerprint_than_that_of_the_replay_is_caught() -> None:
+    ghost = committed(*GHOST)
+    ghost.fingerprints[2] = 1
+    with pytest.raises(Violation, match=r"^S16: "):
+        check_history(History(), ghost)
+
+
 def test_a_history_is_written_as_json_lines_in_real_time_order() -> None:
     first = replace(put(1, b"1", revision=2), invoke_us=10, complete_us=30)
     both = Batch(operations=(Put(key=b"a", value=b"x"), Delete(key=b"k")))

@@ -54,8 +54,8 @@ def commit_advanced(checks: Checks, node: NodeId, before: View | None, status: V
     ghost = checks.ghost
     log = ghost.disk(node).log
     commit = status.commit_index
-    if before is None and commit > max(log.last_index, ghost.disk(node).installed_index):
-        return  # A state ahead of a log that lost its tail: the replica's first order must be to stop (contract 9).
+    if before is None and ghost.state_contradicts_log(ghost.disk(node), commit):
+        return  # The log lost its tail: the replica's first order must be to stop (contract 9).
     # S8: applied <= commit <= end of the log.
     if not status.applied_index <= commit <= max(log.last_index, ghost.disk(node).installed_index):
         checks.fail(

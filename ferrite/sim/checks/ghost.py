@@ -152,6 +152,8 @@ class Ghost:
     """Term -> (node, boot) that led it."""
     votes: dict[int, dict[NodeId, NodeId]] = field(default_factory=dict)
     """Term -> voter -> candidate, as durable on disks."""
+    pre_votes: dict[tuple[NodeId, int], set[NodeId]] = field(default_factory=dict)
+    """(pre-candidate, the term it asked for) -> who has said that it would vote for it."""
     disks: dict[NodeId, GhostDisk] = field(default_factory=dict)
     taken: dict[tuple[int, int, int], int] = field(default_factory=dict)
     """Origin of a command (node, boot, request) -> its committed index."""
@@ -159,6 +161,8 @@ class Ghost:
     """Snapshot id -> its last index, of every snapshot ever saved."""
     state_hashes: dict[int, bytes] = field(default_factory=dict)
     """Applied index -> hash of the state there, of whoever was there first."""
+    fingerprints: dict[int, int] = field(default_factory=dict)
+    """The same with the fingerprint of the state's store, which costs no pass over it."""
     _decoded: dict[bytes, Membership] = field(default_factory=dict)
 
     @property
@@ -181,13 +185,24 @@ class Ghost:
 
     def holds_durably(self, node: NodeId, index: int, chain: bytes) -> bool:
         """Has this node's disk the entry and all before it, in the log or as part of a snapshot that is its state?"""
-        disk = self.disk(node)
+        disk = self.disks.get(node) or self.disk(node)
         if index <= disk.promised_index:
             return True
         if index <= max(disk.durable.base_index, disk.installed_index) and index <= self.commit_index:
             # Below a base stands committed state only (checked when the base is set).
             return self.committed[index] == chain
         return disk.durable.chain_at(index) == chain
+
+    def state_contradicts_log(self, disk: GhostDisk, applied_index: int) -> bool:
+        """Is a state ahead of its log, or made of other entries than those that came back when a repair was lost?"""
+        if applied_index <= disk.installed_index:
+            return False
+        if applied_index > disk.log.last_index:
+            return True
+        return disk.tail_was_taken and disk.log.chain_at(applied_index) not in (
+            None,
+            self.committed[applied_index],
+        )
 
     def membership(self, payload: bytes) -> Membership:
         """Decode the payload of a membership entry, once."""

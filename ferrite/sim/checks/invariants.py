@@ -1,6 +1,6 @@
 """The cheap invariants, checked after every step: O(1) amortized per event, one English sentence above each check.
 
-The names are those of Ongaro's thesis (figure 3.2) and of Ferrite's catalogue (S1-S24). A replica is seen through its status
+The names are those of Ongaro's thesis (figure 3.2) and of Ferrite's catalogue (S1-S25). A replica is seen through its status
 and through what enters and leaves it; what is durable is tracked from `Persist` orders and finished syncs, and compared with
 the recovered log at every start.
 """
@@ -8,22 +8,54 @@ the recovered log at every start.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ferrite.core import (
+    Entry,
     NodeId,
     Recovered,
     ReplicaConfig,
+    ReplicaStatus,
+    RequestId,
     SnapshotMeta,
     actions,
     messages,
 )
+from ferrite.core.kv import Origin
+from ferrite.sim.checks.chunks import chunk_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.ghost import Ghost, apply_to
-from ferrite.sim.checks.log import ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
+from ferrite.sim.checks.proved import appends_arrived, commit_is_proved
+from ferrite.sim.checks.reads import read_arrived, read_confirmed, round_answered
 from ferrite.sim.checks.recovery import recovered_problem
-from ferrite.sim.checks.role import membership_in_force, monotonic, progress_of_peers
+from ferrite.sim.checks.role import (
+    asks_everybody,
+    campaigned,
+    membership_in_force,
+    monotonic,
+    progress_of_peers,
+    remembers,
+)
 from ferrite.sim.checks.send import sending
-from ferrite.sim.checks.shared import LEADER, Checks, Seen, View
+from ferrite.sim.checks.shared import CANDIDATE, LEADER, PRE_CANDIDATE, Checks, Seen, View
+
+Send: Final = actions.Send
+"""By its plain name, because this is asked of nearly every action there is."""
+
+
+def _moved_on(checks: Checks, node: NodeId, seen: Seen, before: View | None, status: View) -> None:
+    """Something that a replica says of itself is not what it said before; `before` is None at its start."""
+    if status.role is LEADER and (before is None or before.role is not LEADER or before.term != status.term):
+        became_leader(checks, node, seen, status)
+    if before is not None:
+        if status.role is CANDIDATE:
+            campaigned(checks, node, seen, before, status)
+        monotonic(checks, node, before, status)
+        if status.commit_index > before.commit_index:
+            commit_is_proved(checks, node, seen, before, status)
+    if before is None or status.commit_index != before.commit_index:
+        commit_advanced(checks, node, before, status)
 
 
 class Invariants:
@@ -71,33 +103,50 @@ class Invariants:
                 f"committed is {self.checks.ghost.commit_index}",
             )
 
+    def started(self, node: NodeId, status: ReplicaStatus) -> None:
+        """A replica was made of what its node recovered."""
+        remembers(self.checks, node, status)
+        self.stepped(node, status, ())
+
     def stepped(self, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
         """Check the step that turned the status before into this one and ordered these actions."""
         self.steps += 1
         checks = self.checks
         seen = checks.seen[node]
         before = seen.status
+        upon_state: list[actions.Action] = []
         for action in ordered:
+            if type(action) is Send:  # Nearly all of them; they are looked at when they leave.
+                continue
             if type(action) is actions.Persist:
                 ordered_persist(checks, node, action, before, status)
+                seen.membership_due = True
             elif type(action) is actions.LoadEntries:
                 ordered_load(checks, node, action)
-        leads = status.role is LEADER
-        if leads and (before is None or before.role is not LEADER or before.term != status.term):
-            became_leader(checks, node, seen, status)
-        if before is not None and status is not before:  # The same object: the same numbers.
-            monotonic(checks, node, before, status)
-        if before is None or status.commit_index != before.commit_index:
-            commit_advanced(checks, node, before, status)
-        membership_in_force(checks, node, seen, status)
-        if leads:
+            elif type(action) is actions.ServeRead:
+                for request in action.requests:
+                    read_confirmed(checks, node, status, request)
+            elif type(action) is actions.Apply or type(action) is actions.DiscardLog:
+                upon_state.append(action)
+        if status.role is CANDIDATE or status.role is PRE_CANDIDATE:
+            asks_everybody(checks, node, status, ordered)
+        if status is not before:  # The same object: the same numbers.
+            _moved_on(checks, node, seen, before, status)
+            seen.membership_due = True
+        if seen.membership_due:
+            membership_in_force(checks, node, seen, status)
+        if status.role is LEADER:
             progress_of_peers(checks, node, seen, status)
-        for action in ordered:
+        for action in upon_state:
             if type(action) is actions.Apply:
                 ordered_apply(checks, node, seen, status, action)
             elif type(action) is actions.DiscardLog:
                 ordered_discard(checks, node, action)
         seen.status = status
+
+    def loaded(self, node: NodeId, first_index: int, entries: Sequence[Entry]) -> None:
+        """Entries were read from a node's log."""
+        loaded(self.checks, node, first_index, entries)
 
     def performed(self, node: NodeId, write_seq: int) -> None:
         """The host has begun to write this `Persist`: a crash may keep it, whole or in part."""
@@ -122,6 +171,17 @@ class Invariants:
         if not stalled:
             seen.applied_index = applied_index
 
+    def outcome(self, origin: Origin, first_index: int, applied_index: int) -> None:
+        """Applying these entries gave a result for a command of this node and boot."""
+        index = self.ghost.taken.get(origin, 0)
+        # ANSWER: a result is that of the command which this boot of the node took, not of an earlier one's.
+        if not first_index <= index <= applied_index:
+            self.checks.fail(
+                "ANSWER",
+                "Results are reported of commands that this boot took, when they are applied.",
+                f"{origin} got a result from the entries [{first_index}, {applied_index}]; its command stands at {index}",
+            )
+
     def flushed(self, node: NodeId, applied_index: int) -> None:
         """The state up to here survives a power loss."""
         self.checks.ghost.disk(node).flushed_index = max(
@@ -137,6 +197,16 @@ class Invariants:
                 "S16",
                 "States at the same applied index are equal on all nodes.",
                 f"node {node} at {applied_index}: {state_hash.hex()[:16]}, another node had {known.hex()[:16]}",
+            )
+
+    def fingerprint(self, node: NodeId, applied_index: int, fingerprint: int) -> None:
+        """What a node's state store holds at an applied index, in one number."""
+        # S16: the same, at no cost: as often as one likes.
+        if self.checks.ghost.fingerprints.setdefault(applied_index, fingerprint) != fingerprint:
+            self.checks.fail(
+                "S16",
+                "States at the same applied index are equal on all nodes.",
+                f"node {node} at {applied_index}: another node's state store held other pairs there",
             )
 
     def snapshot_saved(self, node: NodeId, snapshot: SnapshotMeta) -> None:
@@ -165,6 +235,7 @@ class Invariants:
                 f"node {node} had applied {seen.applied_index} and installed {applied_index}",
             )
         seen.applied_index = applied_index
+        seen.membership_due = True
         disk = self.checks.ghost.disk(node)
         self.checks.marks.hit("snapshot_installed")
         held = disk.log.chain_at(applied_index)
@@ -176,3 +247,21 @@ class Invariants:
     def sending(self, node: NodeId, to: NodeId, message: messages.Message) -> None:
         """A message leaves a node."""
         sending(self.checks, node, to, message)
+
+    def heard(self, node: NodeId, source: NodeId, batch: Sequence[messages.Message], *, queued: bool) -> None:
+        """Messages have arrived at a node that runs. `queued`: it has others to take before these."""
+        for message in batch:
+            if type(message) is messages.AppendEntries:
+                appends_arrived(self.checks, node, batch, queued=queued)
+                break
+        for message in batch:
+            if type(message) is messages.HeartbeatResponse:
+                round_answered(self.checks, node, source, message)
+            elif type(message) is messages.ReadIndex:
+                read_arrived(self.checks, node, (source, message.context))
+            elif type(message) is messages.InstallSnapshotResponse:
+                chunk_answered(self.checks, node, source, message)
+
+    def read_arrived(self, node: NodeId, request: RequestId) -> None:
+        """A client's linearizable read has arrived."""
+        read_arrived(self.checks, node, request)

@@ -12,10 +12,13 @@ from typing import Final
 from ferrite.core import NO_NODE, NodeId, Role
 from ferrite.sim.checks.core import can_work, choose_core, usable_nodes
 from ferrite.sim.cluster import Cluster
+from ferrite.sim.dice import PPM
 from ferrite.sim.history import OK
+from ferrite.sim.housekeeping import PROPOSAL_TIMEOUT_US, RETRY_US
 from ferrite.sim.network import links_between
 from ferrite.sim.node import Node
 from ferrite.sim.violation import Violation
+from ferrite.sim.workload import LONGER_TTL_S
 
 ELECTION_TIMEOUTS_MAX: Final = 10
 """L1: a leader within so many maximum election timeouts."""
@@ -25,6 +28,8 @@ REQUESTS_END_US: Final = 1_000_000
 """How long after its deadline a request may still have an effect, but for a node that was broken."""
 FRESH_TIMEOUT_US: Final = 10_000_000
 """A healthy cluster answers far sooner, also on the slowest disk and network that a swarm draws."""
+HOUSEKEEPING_US: Final = PROPOSAL_TIMEOUT_US + RETRY_US + 2_000_000
+"""How late a lease may end: a proposal of before the healing is given up, tried again, and the leader looks each second."""
 OUTSIDE: Final = ("down", "cut off", "deaf", "mute")
 
 
@@ -80,9 +85,12 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     options = cluster.world.options
     within_us = ELECTION_TIMEOUTS_MAX * options.replica.election_timeout_max_us
     # L1: there is a leader, heard by all members, within ten maximum election timeouts.
-    if not cluster.run_until(lambda: stable_leader(cluster, core) is not None, within_us):
+    if not cluster.run_until(lambda: followed_leader(cluster, core) is not None, within_us):
         _fail(cluster, "L1", "After healing there is a leader within ten maximum election timeouts.")
     settle_us = options.settle_seconds * 1_000_000
+    # L5: a change of members ends, though on slow disks a backlog of writes may have to be committed before it.
+    if not cluster.run_until(lambda: stable_leader(cluster, core) is not None, settle_us):
+        _fail(cluster, "L5", "After healing a leader's membership is committed, and no joint one.")
     members = {node.node_id: node for node in _members(cluster, core)}
     for client in cluster.clients:
         client.use(members, FRESH_TIMEOUT_US)
@@ -94,7 +102,25 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     # L3: all members converge to one log, all of it committed and applied, and (L5) leave a joint configuration.
     if not cluster.run_until(lambda: converged(cluster, core), settle_us):
         _fail(cluster, "L3", "After healing all members converge to the same committed and applied log.")
+    _leases_end(cluster, core)
     _calm(cluster, core)
+
+
+def _leases_end(cluster: Cluster, core: Collection[NodeId]) -> None:
+    """L10: leases that nobody keeps alive end, soon after their time. Clients have come to rest before."""
+    kv = cluster.world.options.kv
+    leader = _leader(cluster, core)
+    if not kv.housekeeping or leader is None:
+        return
+    ttl_us = (kv.lease_ttl_s + LONGER_TTL_S) * 1_000_000
+    within_us = (ttl_us + HOUSEKEEPING_US) * PPM // cluster.world.options.clock_rate_ppm
+
+    def none_left() -> bool:
+        leader = _leader(cluster, core)
+        return leader is not None and leader.state is not None and not leader.state.machine.lease_count
+
+    if not cluster.run_until(none_left, within_us):
+        _fail(cluster, "L10", "A lease that is not kept alive ends soon after its time.")
 
 
 def _fresh_writes(cluster: Cluster, within_us: int) -> None:
@@ -129,21 +155,27 @@ def _leader(cluster: Cluster, core: Collection[NodeId]) -> Node | None:
     return next((node for node in cluster.leaders() if node.node_id in core), None)
 
 
-def stable_leader(cluster: Cluster, core: Collection[NodeId] = ()) -> tuple[NodeId, int] | None:
-    """(id, term) of the leader that every member of the core follows, and that has committed its membership.
-
-    Without a core all nodes are asked.
-    """
-    core = core or sorted(cluster.nodes)
+def followed_leader(cluster: Cluster, core: Collection[NodeId]) -> tuple[NodeId, int] | None:
+    """(id, term) of the leader that every member of the core follows."""
     leader = _leader(cluster, core)
     status = leader.status() if leader else None
-    if leader is None or status is None or not status.membership_committed or status.membership.joint:
+    if leader is None or status is None:
         return None
     for node in _members(cluster, core):
         other = node.status()
         if other is None or other.term != status.term or other.leader != leader.node_id:
             return None
     return leader.node_id, status.term
+
+
+def stable_leader(cluster: Cluster, core: Collection[NodeId] = ()) -> tuple[NodeId, int] | None:
+    """The same of one that has committed its membership. Without a core all nodes are asked."""
+    core = core or sorted(cluster.nodes)
+    leader = _leader(cluster, core)
+    status = leader.status() if leader else None
+    if status is None or not status.membership_committed or status.membership.joint:
+        return None
+    return followed_leader(cluster, core)
 
 
 def converged(cluster: Cluster, core: Collection[NodeId] = ()) -> bool:

@@ -4,7 +4,10 @@ English sentence above each check.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ferrite.core import (
+    Entry,
     EntryKind,
     HardState,
     Index,
@@ -76,6 +79,20 @@ def ordered_load(checks: Checks, node: NodeId, order: actions.LoadEntries) -> No
             f"node {node} loads [{order.first_index}, {order.end_index}); its log ends at {last_index}",
         )
     checks.marks.hit("entries_loaded")
+
+
+def loaded(checks: Checks, node: NodeId, first_index: int, entries: Sequence[Entry]) -> None:
+    """Entries were read from a node's log, after every write ordered before the load was finished."""
+    ghost = checks.ghost
+    for index, entry in enumerate(entries, first_index):
+        chain = ghost.disk(node).durable.chain_at(index)
+        # Contract 3: what is read is what was written there last.
+        if chain is None or ghost.entry_of[chain] != entry:
+            checks.fail(
+                "LOAD",
+                "A load returns the entries that were written last at their indexes.",
+                f"node {node} read an entry of term {entry.term} at {index} that is not in its log",
+            )
 
 
 def _hard_state(checks: Checks, node: NodeId, old: HardState, new: HardState) -> None:

@@ -1,11 +1,37 @@
-"""What a replica says of itself from one step to the next: S6, S8, S12, S13, S14, S23, S24. One English sentence above each
+"""What a replica says of itself from one step to the next: S6, S7, S8, S12, S13, S14, S23, S24. One English sentence above each
 check.
 """
 
 from __future__ import annotations
 
-from ferrite.core import NodeId
+from collections.abc import Sequence
+
+from ferrite.core import NodeId, ReplicaStatus, actions, messages
+from ferrite.sim.checks.ghost import is_quorum
 from ferrite.sim.checks.shared import CANDIDATE, FOLLOWER, LEADER, Checks, Seen, View
+
+
+def remembers(checks: Checks, node: NodeId, status: ReplicaStatus) -> None:
+    """A replica that has just been made."""
+    known = checks.ghost.disk(node).hard_state
+    # S6, S7: a replica starts with the term and the vote of its disk; one that forgot a vote would give a second one.
+    if (status.term, status.voted_for) != (known.term, known.voted_for):
+        checks.fail(
+            "S7",
+            "A replica starts with the term and the vote that its disk holds.",
+            f"node {node} starts in term {status.term} with its vote for {status.voted_for}; its disk holds "
+            f"term {known.term} and {known.voted_for}",
+        )
+
+
+def campaigned(checks: Checks, node: NodeId, seen: Seen, before: View, status: View) -> None:
+    """A candidate: note in which term it began without a quorum of pre-votes. Only one that was told to may (`send.py`)."""
+    if before.role is CANDIDATE and before.term == status.term:
+        return
+    granted = {node, *checks.ghost.pre_votes.pop((node, status.term), ())}
+    # A snapshot may have brought another membership in the very step in which the last pre-vote arrived.
+    asked = any(is_quorum(membership, granted) for membership in (before.membership, status.membership))
+    seen.unasked = None if asked else (status.term, tuple(sorted(granted)))
 
 
 def monotonic(checks: Checks, node: NodeId, before: View, after: View) -> None:
@@ -46,9 +72,12 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
     log = disk.log
     top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
     if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
+        seen.membership_due = False
         return
-    if status.applied_index > max(log.last_index, disk.installed_index):
-        return  # A state ahead of a log that lost its tail: the replica's first order must be to stop (contract 9).
+    if status.applied_index < disk.installed_index:
+        return  # Its snapshot is installed, and it has not been told yet: it may have slept meanwhile.
+    if checks.ghost.state_contradicts_log(disk, status.applied_index):
+        return  # The log lost its tail: the replica's first order must be to stop (contract 9).
     index, expected = checks.ghost.membership_of(disk)
     # S14: the latest membership in the log is in force, committed or not, and goes when its entry is truncated (thesis 4.1).
     if status.membership != expected:
@@ -59,16 +88,18 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
             f"its log says {expected.voters}/{expected.outgoing} (index {index})",
         )
     seen.membership_index = top
+    seen.membership_due = False
 
 
 def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:
     """A leader's view of its peers."""
-    if not seen.match.keys() <= status.peers.keys():
-        # A member that left and came back begins anew.
-        seen.match = {peer: match for peer, match in seen.match.items() if peer in status.peers}
+    before = seen.status.membership if seen.status is not None else status.membership
+    if before is not status.membership or not seen.match.keys() <= status.peers.keys():
+        # A member that left and came back begins anew, also when it left for good in the very step in which it came back.
+        staying = status.peers.keys() & before.members.keys()
+        seen.match = {peer: match for peer, match in seen.match.items() if peer in staying}
     inflight_max = checks.config.inflight_messages_max
     for peer, progress in status.peers.items():
-        known = seen.match.get(peer, 0)
         # S13: always match < next.
         if progress.match_index >= progress.next_index:
             checks.fail(
@@ -83,6 +114,14 @@ def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) ->
                 "Messages in flight to a peer are bounded.",
                 f"leader {node}, peer {peer}: {progress.inflight_messages} of {inflight_max}",
             )
+        # S24: the bytes in flight that hold a leader back are those of messages in flight.
+        if progress.inflight_bytes and not progress.inflight_messages:
+            checks.fail(
+                "S24",
+                "Bytes in flight to a peer are those of the messages in flight.",
+                f"leader {node}, peer {peer}: {progress.inflight_bytes} bytes of no message",
+            )
+        known = seen.match.get(peer, 0)
         if progress.match_index == known:
             continue
         # S13 MonotonicMatchIndex: within a term match_index never decreases, for no disk here loses what it had synced.
@@ -110,6 +149,27 @@ def _match_is_true(checks: Checks, node: NodeId, status: View, peer: NodeId, mat
             "A leader's match_index of a peer is durable on that peer.",
             f"leader {node} of term {status.term} believes {match} of peer "
             f"{peer}, whose durable log ends at {disk.durable.last_index}",
+        )
+
+
+def asks_everybody(checks: Checks, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
+    """A node that campaigns, or asks whether it could."""
+    wanted = messages.RequestVote if status.role is CANDIDATE else messages.PreVote
+    asked = {
+        action.to
+        for action in ordered
+        if type(action) is actions.Send
+        and type(action.message) is wanted
+        and action.message.term == status.term + (wanted is messages.PreVote)
+    }
+    membership = status.membership
+    voters = {*membership.voters, *membership.outgoing} - {node}
+    # Thesis 4.3: while joint, majorities of both memberships decide, so voters of both are asked.
+    if asked and asked != voters:
+        checks.fail(
+            "ASK",
+            "A candidate asks all voters of the membership in force, the outgoing ones too.",
+            f"node {node} of term {status.term} asks {sorted(asked)}; voters are {sorted(voters)}",
         )
 
 

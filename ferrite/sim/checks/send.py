@@ -1,10 +1,14 @@
-"""What leaves a node: S11, which kills a whole class of bugs without any crash. One English sentence above each check."""
+"""What leaves a node: S11, which kills a whole class of bugs without any crash, and S25. One English sentence above each
+check.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from ferrite.core import NodeId, messages
+from ferrite.core import NodeId, Term, messages
+from ferrite.sim.checks.chunks import chunk_sent
+from ferrite.sim.checks.reads import question_answered, round_sent
 from ferrite.sim.checks.shared import Checks
 
 _PROMISES: Final = frozenset(
@@ -18,10 +22,6 @@ _PROMISES: Final = frozenset(
 """Messages that promise more than their term."""
 
 
-CHUNKS_MAX: Final = 32
-"""How often one piece of a snapshot may be sent to one peer within a heartbeat interval: duplicated answers ask a few times."""
-
-
 def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message) -> None:
     """S11 PersistBeforeSend: at the moment a promise leaves, what it promises is durable."""
     disk = checks.ghost.disks[node]
@@ -29,10 +29,17 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
     fine = message.term <= disk.hard_state.term or isinstance(message, messages.PreVote)
     if fine and type(message) not in _PROMISES:
         if type(message) is messages.InstallSnapshot:
-            _chunk(checks, node, to, message)
+            chunk_sent(checks, node, to, message)
+        elif type(message) is messages.Heartbeat:
+            round_sent(checks, node, message)
+        elif type(message) is messages.ReadIndexResponse and message.ready:
+            question_answered(checks, node, to, message)
+        elif type(message) is messages.PreVoteResponse and message.vote_granted:
+            _pre_vote(checks, node, to, message.proposed_term)
         return
     match message:
-        case messages.RequestVote(term=term):
+        case messages.RequestVote(term=term, disrupt=disrupt):
+            _asked(checks, node, term, disrupt=disrupt)
             # S11: a candidate's vote for itself (it may have moved on to a later term since).
             fine = fine and checks.ghost.votes.get(term, {}).get(node) == node
         case messages.RequestVoteResponse(term=term, vote_granted=True):
@@ -54,6 +61,23 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
         )
 
 
+def _pre_vote(checks: Checks, node: NodeId, to: NodeId, term: Term) -> None:
+    # One that comes after the campaign changes nothing, and a node that lost that term in a crash asks anew.
+    if checks.ghost.disk(to).ordered_hard_state.term < term:
+        checks.ghost.pre_votes.setdefault((to, term), set()).add(node)
+
+
+def _asked(checks: Checks, node: NodeId, term: Term, *, disrupt: bool) -> None:
+    unasked = checks.seen[node].unasked
+    # S25 PreVote (thesis 9.6): unless its leader handed over, nobody campaigns without a quorum of every configuration in force.
+    if unasked is not None and unasked[0] == term and not disrupt:
+        checks.fail(
+            "S25",
+            "Who was not told to campaigns only after a quorum of every configuration in force would vote for it.",
+            f"node {node} campaigns for term {term} with pre-votes of {list(unasked[1])}",
+        )
+
+
 def _has(checks: Checks, node: NodeId, index: int) -> bool:
     """Is what the node has at this index, in memory, also on its disk?"""
     disk = checks.ghost.disk(node)
@@ -61,20 +85,3 @@ def _has(checks: Checks, node: NodeId, index: int) -> bool:
         return False
     chain = disk.log.chain_at(index)
     return chain is None or checks.ghost.holds_durably(node, index, chain)
-
-
-def _chunk(checks: Checks, node: NodeId, to: NodeId, message: messages.InstallSnapshot) -> None:
-    now_us, _ = checks.now()
-    chunks = checks.seen[node].chunks
-    name = (to, message.snapshot.snapshot_id, message.offset)
-    since_us, count = chunks.get(name, (now_us, 0))
-    if now_us - since_us > checks.config.heartbeat_interval_us:
-        since_us, count = now_us, 0
-    chunks[name] = (since_us, count + 1)
-    # S24: nothing is resent without bound (TFTP's sorcerer's apprentice).
-    if count >= CHUNKS_MAX:
-        checks.fail(
-            "S24",
-            "One piece of a snapshot is not sent again and again within a heartbeat interval.",
-            f"node {node} to {to}: offset {message.offset} for the {count + 1}th time since {since_us} us",
-        )

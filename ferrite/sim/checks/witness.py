@@ -6,113 +6,36 @@ operation claims to stand.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass, field
-
-from ferrite.core import PAYLOAD_HEADER_BYTES, EntryKind, Identity, Index, NodeId, payload_kind
-from ferrite.core.kv import (
-    Batch,
-    CommandInvalid,
-    Delete,
-    MemoryStore,
-    Put,
-    StateMachine,
-    decode_command,
-)
+from ferrite.core.kv import CommandErrorCode, CommandFailed, Put, Range, RangeResult, SessionLimits
 from ferrite.sim.checks.ghost import Ghost
-from ferrite.sim.history import FAIL, OK, READS, History, Operation
+from ferrite.sim.checks.replay import Executed, Model, replay, same_answer
+from ferrite.sim.history import COUNTER, FAIL, INFO, OK, PENDING, READS, History, Operation
 from ferrite.sim.violation import Violation
 
-_NOBODY = Identity(node_id=NodeId(0), instance=bytes(16), boot=0)
 
-
-@dataclass(slots=True)
-class Model:
-    """What the committed log says: versions of every key, and the one effect of every session request."""
-
-    versions: dict[bytes, list[tuple[int, bytes | None]]] = field(default_factory=dict)
-    """key -> (revision, value), ascending; None is a deletion."""
-    effects: dict[tuple[bytes, int], int] = field(default_factory=dict)
-    """(client, request) -> the revision of its effect."""
-    index_of: dict[int, int] = field(default_factory=dict)
-    """Revision -> the entry that made it."""
-    revision: int = 0
-    state_hashes: dict[int, bytes] = field(default_factory=dict)
-
-    def value_at(self, key: bytes, revision: int) -> tuple[int, bytes | None]:
-        """The (revision, value) of a key as of a revision; (0, None) before its first write."""
-        versions = self.versions.get(key, [])
-        place = bisect_right(versions, revision, key=lambda version: version[0])
-        return versions[place - 1] if place else (0, None)
-
-
-def replay(ghost: Ghost) -> Model:
-    """Apply the committed log, entry by entry, on an empty state. Raises Violation S16, S17, S20."""
-    store = MemoryStore()
-    machine = StateMachine(store, _NOBODY)
-    model = Model(revision=machine.revision)
-    for index in range(1, len(ghost.committed)):
-        entry = ghost.committed_entry(index)
-        assert entry is not None, "the committed log has no holes"
-        applied = machine.apply(Index(index), [entry])
-        store.write(applied.batch)
-        machine.advance(applied)
-        if payload_kind(entry.payload) == EntryKind.COMMAND and machine.revision != model.revision:
-            _effect(model, entry.payload[PAYLOAD_HEADER_BYTES:], machine.revision, index)
-        known = ghost.state_hashes.get(index)
-        # S16, F3: every node's state at an index is that of replaying the committed log to there.
-        if known is not None and known != machine.state_hash():
-            raise Violation(
-                "S16",
-                "A state equals the replay of the committed log.",
-                f"at index {index} the nodes' state is another",
-            )
-    return model
-
-
-def _effect(model: Model, body: bytes, revision: int, index: int) -> None:
-    try:
-        command = decode_command(body)
-    except CommandInvalid as error:
-        raise Violation("S17", "Only a valid command has an effect.", f"entry {index}: {error}") from error
-    # S20: one effect moves the revision by one.
-    if revision != model.revision + 1:
-        raise Violation(
-            "S20", "Each change moves the revision by one.", f"entry {index}: {model.revision} to {revision}"
-        )
-    model.revision = revision
-    if command.session is not None:
-        name = (command.session.client_id, command.session.request_id)
-        first = model.effects.setdefault(name, revision)
-        # S17 ExactlyOnce: a request of a session has one effect.
-        if first != revision:
-            raise Violation(
-                "S17",
-                "A request of a session has one effect.",
-                f"{name} changed revisions {first} and {revision}",
-            )
-    model.index_of[revision] = index
-    operation = command.operation
-    assert isinstance(operation, Put | Delete | Batch), "the workload knows no other commands"
-    for change in operation.operations if isinstance(operation, Batch) else (operation,):
-        value = change.value if isinstance(change, Put) else None
-        model.versions.setdefault(change.key, []).append((revision, value))
-
-
-def check_history(history: History, ghost: Ghost) -> Model:
-    """Compare every answer with the replay. Raises Violation S16, S17, S18, S20, S22, F2."""
-    model = replay(ghost)
+def check_history(history: History, ghost: Ghost, limits: SessionLimits | None = None) -> Model:
+    """Compare every answer with the replay. Raises Violation S16 to S18, S20, S22, S26, S27, F2."""
+    model = replay(ghost, limits)
     for operation in history.operations:
-        if operation.kind not in READS:
+        if operation.kind == "range":
+            if operation.result is not None:
+                _check_range(model, operation)
+        elif operation.kind not in READS:
             _check_write(model, operation)
         elif operation.outcome == OK:
             _check_read(model, operation)
+    _check_counters(model, history)
     return model
 
 
 def _check_read(model: Model, operation: Operation) -> None:
     seen = {entry.key: entry for entry in operation.entries}
-    asked = [operation.key] if operation.kind == "get" else sorted({*model.versions, *seen})
+    prefix = operation.key
+    asked = (
+        [operation.key]
+        if operation.kind == "get"
+        else sorted({key for key in (*model.kv.versions, *seen) if key.startswith(prefix)})
+    )
     for key in asked:
         revision, value = model.value_at(key, operation.revision)
         entry = seen.get(key)
@@ -131,6 +54,51 @@ def _check_read(model: Model, operation: Operation) -> None:
     check_fresh(operation)
 
 
+def _check_range(model: Model, operation: Operation) -> None:
+    query, answer = operation.query, operation.result
+    assert isinstance(query, Range), "a range asks for a range"
+    truth: object = None
+    match answer:
+        case RangeResult(revision=revision) if max(revision, query.revision) <= model.revision:
+            check_fresh(operation)
+            truth = model.kv.answer_range(query, revision)
+            # S27: once a client was told of a compaction, nobody reads below it.
+            if operation.linearizable and 0 < query.revision < operation.floor_compacted:
+                truth = f"compacted to {operation.floor_compacted} before it began"
+        case CommandFailed(code=CommandErrorCode.COMPACTED, revision=oldest):
+            marks = [mark for _, mark in model.compactions]
+            truth = answer if oldest in marks and 0 < query.revision < oldest else f"compactions {marks}"
+        case CommandFailed(code=CommandErrorCode.FUTURE_REVISION, revision=revision):
+            truth = answer if query.revision > revision else f"the store at {revision}"
+        case _:
+            truth = "a range, or why there is none"
+    if answer != truth:
+        raise Violation(
+            "S22",
+            "A range returns what the committed log holds at the revision it names, or says that it is compacted.",
+            f"{operation}: {query}: {answer}; expected {truth}",
+            time_us=operation.complete_us,
+        )
+
+
+def _check_counters(model: Model, history: History) -> None:
+    """S17, from end to end: what was counted is what clients were told was counted, and at most what they do not know of."""
+    counted: dict[bytes, list[int]] = {}
+    for operation in history.operations:
+        if operation.kind == COUNTER:
+            told = counted.setdefault(operation.key, [0, 0])
+            told[0] += operation.outcome == OK and operation.succeeded
+            told[1] += operation.outcome in (INFO, PENDING)
+    for key, (sure, unknown) in counted.items():
+        value = model.value_at(key, model.revision)[1]
+        if not sure <= int(value or b"0") <= sure + unknown:
+            raise Violation(
+                "S17",
+                "An increment counts once.",
+                f"{key.decode()} is {value!r}; {sure} increments were acknowledged, {unknown} are unknown",
+            )
+
+
 def check_fresh(operation: Operation) -> None:
     """S18 ReadFresh: a linearizable read sees everything acknowledged to anybody before it began. Raises Violation."""
     if operation.linearizable and operation.revision < operation.floor_revision:
@@ -142,12 +110,35 @@ def check_fresh(operation: Operation) -> None:
         )
 
 
+def _executed(model: Model, operation: Operation) -> Executed | None:
+    """The one time that an operation was carried out. Raises Violation S17 when there are more."""
+    found = [model.executed[request] for request in operation.requests if request in model.executed]
+    # S17 across sessions: a client that goes on in another session must know that the first attempt did nothing.
+    if len(found) > 1:
+        raise Violation(
+            "S17",
+            "An operation is carried out once, in however many sessions it was tried.",
+            f"{operation}: {found}",
+            time_us=operation.complete_us,
+        )
+    return found[0] if found else None
+
+
 def _check_write(model: Model, operation: Operation) -> None:
-    effect = model.effects.get((operation.client.encode(), operation.request_id))
-    if operation.outcome == OK:
+    executed = _executed(model, operation)
+    effect = next((model.effects[each] for each in operation.requests if each in model.effects), None)
+    failed = isinstance(operation.result, CommandFailed)
+    if operation.outcome == OK and not failed:
         _check_acknowledged(model, operation, effect)
+    if operation.result is not None and not same_answer(executed and executed.result, operation.result):
+        raise Violation(
+            "F2",
+            "What a client is told is what the committed log makes of its request.",
+            f"{operation}: {operation.result}; by the log {executed}",
+            time_us=operation.complete_us,
+        )
     # S22 NoPhantom: what was refused for certain never shows.
-    if operation.outcome == FAIL and effect is not None:
+    if operation.outcome == FAIL and (effect is not None or (executed is not None and not failed)):
         raise Violation(
             "S22",
             "A refused write is never carried out.",
@@ -157,8 +148,10 @@ def _check_write(model: Model, operation: Operation) -> None:
 
 
 def _check_acknowledged(model: Model, operation: Operation, effect: int | None) -> None:
-    puts = any(isinstance(change, Put) for change in operation.changes)
-    changed = puts or any(operation.existed)
+    if operation.changes:
+        changed = any(isinstance(change, Put) for change in operation.changes) or any(operation.existed)
+    else:
+        changed = effect is not None
     # F2: an acknowledged write stands in the committed log, at the revision that was acknowledged.
     if changed and effect != operation.revision:
         raise Violation(

@@ -16,7 +16,7 @@ from ferrite.sim.dice import Stream
 from ferrite.sim.disk import SimDisk
 from ferrite.sim.linearizability.check import CheckerName, Verdict, check_file
 from ferrite.sim.linearizability.history import HistoryInvalid
-from ferrite.sim.report_folder import VERDICT
+from ferrite.sim.report.folder import VERDICT
 
 CHECKERS: Final[tuple[CheckerName, ...]] = ("auto", "search")
 """The best one for this history, and the one that knows nothing of revisions."""

@@ -16,9 +16,9 @@ from ferrite.sim.cli.run import show_last_steps
 from ferrite.sim.cli.verdict import show_origin, show_verdict
 from ferrite.sim.cli.views import Views, show_views, view_options
 from ferrite.sim.recording import Recording
-from ferrite.sim.report_folder import Origin, describe, report_tape, verdict_of
+from ferrite.sim.report.folder import Origin, describe, report_tape, verdict_of
 from ferrite.sim.search.judge import play_to_end
-from ferrite.sim.search.shrink import play
+from ferrite.sim.search.tapes import play
 from ferrite.sim.tape import BYTES_MAX, Tape, TapeInvalid, from_json
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import click
 from ferrite.sim.search.judge import BLACK_BOX, EVERY_SEEDS
 
 if TYPE_CHECKING:
-    from ferrite.sim.report_folder import Report
+    from ferrite.sim.report.folder import Report
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -44,7 +44,7 @@ def black_box_option(command: _F) -> _F:
 
 def refuse_report(report: Path | None, *, no_report: bool) -> None:
     """Refuse at the door what cannot be done after the work."""
-    from ferrite.sim.report_folder import FolderRefused, refuse_folder
+    from ferrite.sim.report.folder import FolderRefused, refuse_folder
 
     if report is None:
         return
@@ -60,7 +60,7 @@ def leave_report(
     make: Callable[[Path], Report], report: Path | None, default: str, *, failed: bool, no_report: bool
 ) -> Report | None:
     """Write the report when it is wanted. A default folder that cannot be written is told of, and nothing more."""
-    from ferrite.sim.report_folder import FolderRefused
+    from ferrite.sim.report.folder import FolderRefused
 
     if report is None and (no_report or not failed):
         return None

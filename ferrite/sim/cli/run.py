@@ -19,7 +19,7 @@ from ferrite.sim.cli.verdict import show_origin, show_verdict
 from ferrite.sim.cli.views import Views, show_views, view_options
 from ferrite.sim.cluster import Cluster
 from ferrite.sim.recording import Recording
-from ferrite.sim.report_folder import Origin, describe, report_seed, verdict_of
+from ferrite.sim.report.folder import Origin, describe, report_seed, verdict_of
 from ferrite.sim.search.judge import BlackBox, judge, judge_with_tape, wants_black_box
 from ferrite.sim.tape import to_json
 
@@ -107,7 +107,7 @@ def run(
         verdict = verdict_of(second, judge(second, black_box=origin.black_box), origin)
     show_verdict(verdict)
     show_last_steps(cluster, result)
-    if tape_file is not None and tape is not None:
+    if tape_file is not None:
         write_text(tape_file, to_json(tape))
     if recording is not None:
         show_views(recording.rows, wanted, failed=result.violation is not None)

@@ -17,10 +17,11 @@ from ferrite.sim.cli.reports import leave_report, refuse_report, report_options
 from ferrite.sim.cli.verdict import show_origin, show_verdict
 from ferrite.sim.cluster import Cluster
 from ferrite.sim.recording import Recording
-from ferrite.sim.report_folder import Origin, describe, report_tape, verdict_of
-from ferrite.sim.report_story import story_text
-from ferrite.sim.search.judge import BLACK_BOX_NAME, judge_with_tape, play_to_end
-from ferrite.sim.search.shrink import TRIALS_MAX, NotReproduced, play, shrink
+from ferrite.sim.report.folder import Origin, describe, report_tape, verdict_of
+from ferrite.sim.report.story import story_text
+from ferrite.sim.search.judge import judge_with_tape, play_to_end
+from ferrite.sim.search.shrink import TRIALS_MAX, NotReproduced, shrink
+from ferrite.sim.search.tapes import play
 from ferrite.sim.tape import to_json
 
 if TYPE_CHECKING:
@@ -68,12 +69,8 @@ def shrink_command(
         raise click.UsageError("name one of a tape and --seed")
     refuse_report(report, no_report=no_report)
     long, result = _first(tape, seed, nodes, seconds, settings)
-    if long is None or result.violation is None or long.violation != result.violation.name:
+    if result.violation is None or long.violation != result.violation.name:
         return _nothing_to_shrink(long, result)
-    if long.violation == BLACK_BOX_NAME:
-        raise click.UsageError(
-            f"{BLACK_BOX_NAME} is found after the run and cannot be shrunk; `check` explains"
-        )
     shrunk = _shrunk(long, trials)
     if output is not None:
         write_text(output, to_json(shrunk.tape))
@@ -82,8 +79,8 @@ def shrink_command(
 
 def _first(
     tape: Path | None, seed: int | None, nodes: int, seconds: int, settings: tuple[tuple[str, str], ...]
-) -> tuple[Tape | None, Result]:
-    """The tape to shrink, and what it does on this code. No tape: the run ended by an exception."""
+) -> tuple[Tape, Result]:
+    """The tape to shrink, and what it does on this code."""
     if tape is not None:
         read = read_tape(tape)
         return read, play_to_end(read, play(read))
@@ -92,12 +89,10 @@ def _first(
     return judge_with_tape(Cluster(seed, options, keep_draws=True))
 
 
-def _nothing_to_shrink(tape: Tape | None, result: Result) -> int:
+def _nothing_to_shrink(tape: Tape, result: Result) -> int:
     found = result.violation
     click.echo(f"verdict: {'clean' if found is None else found.kind}")
-    if tape is None and found is not None:
-        click.echo(f"not shrunk: the run ended by an exception, {found.name}: {found.facts}")
-    elif tape is not None and tape.violation:
+    if tape.violation:
         show_reproduced(tape, result)
     else:
         click.echo("not shrunk: the run is clean")

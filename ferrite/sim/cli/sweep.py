@@ -145,7 +145,7 @@ def leave_folders(
 
     A seed that is another run here than at its worker is nondeterminism. One that killed its worker is not tried.
     """
-    from ferrite.sim.report_folder import report_seed
+    from ferrite.sim.report.folder import report_seed
     from ferrite.sim.search.sweep import WORKER_DIED
 
     wanted = [failure for failure in failures if failure.invariant != WORKER_DIED][:FOLDERS_MAX]

@@ -43,6 +43,8 @@ _IGNORED: Final = frozenset(
         *("dice", "election_deadline_us"),
         # The role, by another name; what tells or remembers what stands elsewhere.
         *("office", "_status", "_glance", "_deadline_us", "headers", "accepted"),
+        # What only tells that something stands as it did.
+        *("standing", "_announced_standing", "_glance_standing"),
     }
 )
 _CLUSTER_TIMES: Final = frozenset({"time_base_us", "last_time_us"})

@@ -138,7 +138,7 @@ def restart(host: Host, setting: Setting) -> Turn:
     except Exception as error:  # noqa: BLE001 - whatever a replica raises is a finding
         turn.checks.append(_raised(host, error))
         return turn
-    turn.checks.append(lambda invariants: invariants.stepped(node, status, []))
+    turn.checks.append(lambda invariants: invariants.started(node, status))
     return turn
 
 

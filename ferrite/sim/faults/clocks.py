@@ -19,7 +19,8 @@ RATE_EVERY_US: Final = 1_500_000
 def _draw_rate(cluster: Cluster, dice: Stream) -> Drawn:
     most = cluster.world.options.faults.drift_ppm
     node = dice.pick(sorted(cluster.nodes))
-    return {"nodes": (node,), "data": {"rate_ppm": PPM + dice.between(-most, most)}}
+    right_ppm = cluster.world.options.clock_rate_ppm
+    return {"nodes": (node,), "data": {"rate_ppm": right_ppm * (PPM + dice.between(-most, most)) // PPM}}
 
 
 def _rate(cluster: Cluster, fault: Fault) -> None:

@@ -6,99 +6,54 @@ other faults were taken out of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from ferrite.core import NO_NODE, NodeId
-from ferrite.sim.checks.ghost import is_quorum
+from ferrite.core import NodeId
 from ferrite.sim.dice import Stream
 from ferrite.sim.faults.disks import lose_tail
 from ferrite.sim.faults.kinds import Drawn, Kind
 from ferrite.sim.faults.plan import Fault
+from ferrite.sim.faults.staging import (
+    NODES_MIN,
+    bring_up,
+    capture,
+    draw_captives,
+    election_us,
+    look_again_us,
+    reigning,
+    take_down,
+)
 from ferrite.sim.network import links_between
 from ferrite.sim.node import Node
 
 if TYPE_CHECKING:
     from ferrite.sim.cluster import Cluster
 
-NODES_MIN: Final = 3
-"""With fewer there is no majority without the leader."""
 REPLAYS: Final = 24
 """Old frames that a sleeper gets, spread over its sleep."""
-LOOKS: Final = 20
-"""How often in a minimum election timeout a new leader is looked for."""
 REIGNS_MAX: Final = 12
 CUTS: Final = 8
 """Tries to cut a log where its durable mark tells that something is missing."""
-
-
-def _election_us(cluster: Cluster) -> int:
-    return cluster.world.options.replica.election_timeout_max_us
-
-
-def _reigning(cluster: Cluster) -> Node | None:
-    """A leader that is awake and hears a quorum of running nodes: else a story would begin in the middle of another."""
-    leader = cluster.leader()
-    status = leader.status() if leader else None
-    if leader is None or status is None or leader.paused or len(cluster.nodes) < NODES_MIN:
-        return None
-    blocked = cluster.world.network.is_blocked
-    near = [
-        node.node_id
-        for node in cluster.nodes.values()
-        if node.running
-        and not node.paused
-        and not blocked(node.node_id, leader.node_id)
-        and not blocked(leader.node_id, node.node_id)
-    ]
-    return leader if is_quorum(status.membership, [n for n in near if n != leader.node_id]) else None
-
-
-def _captives(cluster: Cluster, dice: Stream) -> list[int]:
-    """Clients that ask one node only for a while: mostly all but one or two, who see what the others cannot."""
-    count = len(cluster.clients)
-    free = dice.pick((0, 1, 1, 2, count // 2))
-    return dice.subset(range(count), max(0, count - free))
-
-
-def _capture(cluster: Cluster, captives: Sequence[int], node: NodeId, until_us: int) -> None:
-    for number in captives:
-        if number < len(cluster.clients):
-            cluster.clients[number].ask_only(node)
-            cluster.lasts_until(until_us, cluster.clients[number].ask_only, NO_NODE)
-
-
-def _take_down(cluster: Cluster, node: Node, until_us: int) -> None:
-    """A crash, and no start before that time."""
-    node.crash(power_loss=True)
-    node.held_down = True
-    cluster.lasts_until(until_us, _bring_up, node)
-
-
-def _bring_up(node: Node) -> None:
-    node.held_down = False
-    if not node.running and not node.refused:
-        node.start()
 
 
 # -- a leader that goes on alone, and the next one falls before the network is whole again -----------------------
 
 
 def _draw_lonely(cluster: Cluster, dice: Stream) -> Drawn | None:
-    leader = _reigning(cluster)
+    leader = reigning(cluster)
     if leader is None:
         return None
     nodes = sorted(cluster.nodes)
     others = [node for node in nodes if node != leader.node_id]
     near = [leader.node_id, *dice.subset(others, dice.between(0, (len(nodes) - 1) // 2 - 1))]
     far = [node for node in nodes if node not in near]
-    lasts_us = _election_us(cluster) * dice.between(16, 32) // 10
+    lasts_us = election_us(cluster) * dice.between(16, 32) // 10
     fall_us = dice.pick((0, 0, lasts_us // 50, lasts_us // 5))
     return {
         "nodes": tuple(near),
         "links": tuple(links_between(near, far)),
         "lasts_us": lasts_us,
-        "data": {"captives": _captives(cluster, dice), "fall_us": fall_us},
+        "data": {"captives": draw_captives(cluster, dice), "fall_us": fall_us},
     }
 
 
@@ -107,7 +62,7 @@ def _lonely(cluster: Cluster, fault: Fault) -> None:
     network = cluster.world.network
     network.block(links)
     cluster.lasts_until(fault.until_us, network.unblock, links)
-    _capture(cluster, fault.data["captives"], NodeId(fault.nodes[0]), fault.until_us)
+    capture(cluster, fault.data["captives"], NodeId(fault.nodes[0]), fault.until_us)
     if fault.data["fall_us"]:
         cluster.world.timeline.at(fault.until_us - fault.data["fall_us"], _fall, cluster, fault)
 
@@ -116,22 +71,22 @@ def _fall(cluster: Cluster, fault: Fault) -> None:
     """The majority's leader, if it has one, is down until well after the network is whole again."""
     leader = cluster.leader()
     if leader is not None and leader.node_id not in fault.nodes and not cluster.world.plan.over:
-        _take_down(cluster, leader, fault.until_us + 3 * _election_us(cluster))
+        take_down(cluster, leader, fault.until_us + 3 * election_us(cluster))
 
 
 # -- a leader that sleeps over an election, and wakes to old answers ---------------------------------------------
 
 
 def _draw_sleeper(cluster: Cluster, dice: Stream) -> Drawn | None:
-    leader = _reigning(cluster)
+    leader = reigning(cluster)
     if leader is None:
         return None
     return {
         "nodes": (leader.node_id,),
         "links": tuple(links_between([leader.node_id], sorted(cluster.nodes))),
-        "lasts_us": _election_us(cluster) * dice.between(5, 35) // 10,
+        "lasts_us": election_us(cluster) * dice.between(5, 35) // 10,
         "data": {
-            "captives": _captives(cluster, dice),
+            "captives": draw_captives(cluster, dice),
             "cut_off": dice.chance(750_000),
             "replays": dice.pick((0, REPLAYS, REPLAYS)),
         },
@@ -147,7 +102,7 @@ def _sleep(cluster: Cluster, fault: Fault) -> None:
     if fault.data["cut_off"]:
         network.block(links)
         cluster.lasts_until(fault.until_us, network.unblock, links)
-    _capture(cluster, fault.data["captives"], node.node_id, fault.until_us)
+    capture(cluster, fault.data["captives"], node.node_id, fault.until_us)
     node.pause()
     _replay(cluster, fault, node)
     cluster.lasts_until(fault.until_us, node.resume)
@@ -182,12 +137,12 @@ def _draw_reigns(cluster: Cluster, dice: Stream) -> Drawn | None:
     reigns = [
         {
             "after_us": dice.exponential(step_us * dice.pick((1, 3, 10))),
-            "down_us": _election_us(cluster) * dice.between(1, 30) // 10,
+            "down_us": election_us(cluster) * dice.between(1, 30) // 10,
             "how": dice.pick(("crash", "cut off", "pause")),
         }
         for _ in range(dice.between(2, REIGNS_MAX))
     ]
-    return {"lasts_us": 5 * _election_us(cluster) * len(reigns), "data": {"reigns": reigns}}
+    return {"lasts_us": 5 * election_us(cluster) * len(reigns), "data": {"reigns": reigns}}
 
 
 def _reigns(cluster: Cluster, fault: Fault) -> None:
@@ -204,8 +159,7 @@ def _watch(cluster: Cluster, fault: Fault, place: int, fallen_term: int) -> None
     if leader and status and status.term > fallen_term:
         world.timeline.after(reigns[place]["after_us"], _end_reign, cluster, leader, reigns[place])
         place, fallen_term = place + 1, status.term
-    every_us = 1 + world.options.replica.election_timeout_min_us // LOOKS
-    world.timeline.after(every_us, _watch, cluster, fault, place, fallen_term)
+    world.timeline.after(look_again_us(cluster), _watch, cluster, fault, place, fallen_term)
 
 
 def _end_reign(cluster: Cluster, node: Node, reign: dict[str, int | str]) -> None:
@@ -214,7 +168,7 @@ def _end_reign(cluster: Cluster, node: Node, reign: dict[str, int | str]) -> Non
         return
     match reign["how"]:
         case "crash":
-            _take_down(cluster, node, until_us)
+            take_down(cluster, node, until_us)
         case "pause":
             node.pause()
             cluster.lasts_until(until_us, node.resume)
@@ -228,7 +182,7 @@ def _end_reign(cluster: Cluster, node: Node, reign: dict[str, int | str]) -> Non
 
 
 def _draw_forgetful(cluster: Cluster, dice: Stream) -> Drawn | None:
-    leader = _reigning(cluster)
+    leader = reigning(cluster)
     # Beyond what a crash can do, as all damage: one node a run at most.
     if leader is None or any(node.may_refuse for node in cluster.nodes.values()):
         return None
@@ -241,7 +195,7 @@ def _draw_forgetful(cluster: Cluster, dice: Stream) -> Drawn | None:
     return {
         "nodes": (order[0], *lagging),
         "links": tuple(links_between(lagging, sorted(cluster.nodes))),
-        "lasts_us": _election_us(cluster) * dice.between(5, 30) // 10,
+        "lasts_us": election_us(cluster) * dice.between(5, 30) // 10,
     }
 
 
@@ -264,8 +218,8 @@ def _forget(cluster: Cluster, fault: Fault) -> None:
         if not disk.tail_taken:
             lose_tail(cluster, node, dice)
     node.may_refuse = disk.tail_taken
-    _take_down(cluster, leader, cluster.now_us + 5 * _election_us(cluster))
-    _bring_up(node)
+    take_down(cluster, leader, cluster.now_us + 5 * election_us(cluster))
+    bring_up(node)
 
 
 KINDS: Final = (

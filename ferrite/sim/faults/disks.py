@@ -115,14 +115,27 @@ def lose_tail(cluster: Cluster, node: Node, dice: Stream) -> None:
     newest = segments[-1]
     raw = node.disk.image(dice).read(newest, 0, node.disk.size(newest))
     used = -(-len(raw.rstrip(b"\0")) // SECTOR_BYTES)
-    keep = {newest: dice.between(1, max(1, used - 1)) * SECTOR_BYTES}
+    lose_behind(cluster, node, dice, newest, dice.between(1, max(1, used - 1)) * SECTOR_BYTES)
+
+
+def lose_behind(cluster: Cluster, node: Node, dice: Stream, segment: str, keep_bytes: int) -> bool:
+    """Take away what this segment has behind that size, if the durable mark tells that it is missing; say whether it was."""
+    if not tail_is_missed(node, dice, segment, keep_bytes):
+        return False
+    node.disk.take_tail({segment: keep_bytes})
+    node.store.fall_back()  # A state ahead of its log would be corruption.
+    disk = cluster.world.invariants.ghost.disk(node.seen_as)
+    disk.tail_taken, disk.promised_index = True, max(disk.promised_index, disk.durable.last_index)
+    return True
+
+
+def tail_is_missed(node: Node, dice: Stream, segment: str, keep_bytes: int) -> bool:
+    """Would the durable mark tell that what this segment has behind that size is missing?"""
+    if segment not in node.disk.list():
+        return False
     whole, trial = node.disk.image(dice), node.disk.image(dice)
-    trial.take_tail(keep)
-    if _is_noticed(whole, trial):
-        node.disk.take_tail(keep)
-        node.store.fall_back()  # A state ahead of its log would be corruption.
-        disk = cluster.world.invariants.ghost.disk(node.seen_as)
-        disk.tail_taken, disk.promised_index = True, max(disk.promised_index, disk.durable.last_index)
+    trial.take_tail({segment: keep_bytes})
+    return _is_noticed(whole, trial)
 
 
 def _is_noticed(whole: SimDisk, trial: SimDisk) -> bool:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 from ferrite.core import StopCode
 from ferrite.sim.dice import Stream
-from ferrite.sim.faults import clocks, combined, disks, links, operators, processes
+from ferrite.sim.faults import (
+    clocks,
+    combined,
+    disks,
+    interrupted_change,
+    links,
+    lost_repair,
+    operators,
+    processes,
+    rolling_restart,
+)
 from ferrite.sim.faults.kinds import Kind
 from ferrite.sim.faults.plan import Fault
 from ferrite.sim.node import Node
@@ -17,7 +27,17 @@ if TYPE_CHECKING:
 
 KINDS: Final = {
     kind.name: kind
-    for module in (processes, links, clocks, disks, operators, combined)
+    for module in (
+        processes,
+        links,
+        clocks,
+        disks,
+        operators,
+        combined,
+        interrupted_change,
+        lost_repair,
+        rolling_restart,
+    )
     for kind in module.KINDS
 }
 """Every kind of fault that has a time of its own. Those that befall a frame, a disk operation or a timer have a `Site`."""

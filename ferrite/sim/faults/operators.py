@@ -57,8 +57,9 @@ def _draw_change(cluster: Cluster, node: Node, dice: Stream) -> dict[str, Any]:
     kind = dice.pick(("add", "voters", "voters", "voters", "address", "remove", "strange"))
     if kind == "strange" and membership.retired:
         return {"change": "strange", "node": dice.pick(sorted(membership.retired)), "instance": dice.bits(64)}
-    if kind == "add" and fresh:
-        return {"change": "add", "node": dice.pick(fresh)}
+    if outside and (kind == "add" or len(membership.members) == 1):
+        # One that was removed may come back with its own data directory: else clusters only shrink, and end alone.
+        return {"change": "add", "node": dice.pick(fresh or outside)}
     if kind == "remove" and membership.learners:
         return {"change": "remove", "node": dice.pick(membership.learners)}
     if kind == "address" and membership.members:
@@ -71,10 +72,18 @@ def _draw_change(cluster: Cluster, node: Node, dice: Stream) -> dict[str, Any]:
 
 
 def _membership(cluster: Cluster, fault: Fault) -> None:
-    node, timeout_us = cluster.nodes[NodeId(fault.nodes[0])], cluster.world.options.faults.request_timeout_us
     for drawn in fault.data["changes"]:
-        change = _change(cluster, drawn)
-        node.change_membership(change, timeout_us, partial(_change_answered, cluster, node, drawn))
+        request_change(cluster, cluster.nodes[NodeId(fault.nodes[0])], drawn)
+
+
+def request_change(cluster: Cluster, node: Node, drawn: dict[str, Any]) -> None:
+    """Ask a node for a change, told in the words of a tape; it may name a node that a smaller cluster has not."""
+    if drawn.get("node", node.node_id) not in cluster.nodes:
+        return
+    timeout_us = cluster.world.options.faults.request_timeout_us
+    node.change_membership(
+        _change(cluster, drawn), timeout_us, partial(_change_answered, cluster, node, drawn)
+    )
 
 
 def _change(cluster: Cluster, drawn: dict[str, Any]) -> Change:

@@ -61,32 +61,20 @@ def judge(cluster: Cluster, *, black_box: bool = False, run: Callable[[], Result
     return result
 
 
-def judge_with_tape(cluster: Cluster, *, black_box: bool = False) -> tuple[Tape | None, Result]:
-    """Judge a cluster that keeps its draws, and return its tape: None when the run ended by an exception."""
-    from ferrite.sim.search.shrink import record  # noqa: PLC0415 - as a cluster, only where one runs
+def judge_with_tape(cluster: Cluster, *, black_box: bool = False) -> tuple[Tape, Result]:
+    """Judge a cluster that keeps its draws, and return its tape."""
+    from ferrite.sim.search.tapes import tape_of  # noqa: PLC0415 - as a cluster, only where one runs
 
-    tapes: list[Tape] = []
-
-    def run() -> Result:
-        tape, result = record(cluster)
-        tapes.append(tape)
-        return result
-
-    result = judge(cluster, black_box=black_box, run=run)
-    found = result.violation
-    if found is not None and tapes and not tapes[0].violation:
-        tapes[0].violation, tapes[0].until_us = found.name, found.time_us
-    return (tapes[0] if tapes else None), result
+    result = judge(cluster, black_box=black_box)
+    return tape_of(cluster, result.violation), result
 
 
 def play_to_end(tape: Tape, cluster: Cluster) -> Result:
-    """Run the cluster of a tape for as long as the tape says: one whose violation was in the safety phase ends soon after it."""
-    from ferrite.sim.search.shrink import SLACK_US  # noqa: PLC0415 - as above
+    """Run the cluster of a tape for as long as the tape says."""
+    from ferrite.sim.search.tapes import end_us  # noqa: PLC0415 - as above
 
-    in_safety_phase = 0 < tape.until_us < tape.options.seconds * 1_000_000
-    until_us = tape.until_us + SLACK_US if in_safety_phase else None
     return judge(
-        cluster, black_box=tape.violation == BLACK_BOX_NAME, run=lambda: cluster.run(until_us=until_us)
+        cluster, black_box=tape.violation == BLACK_BOX_NAME, run=lambda: cluster.run(until_us=end_us(tape))
     )
 
 

@@ -114,7 +114,8 @@ def _violation(task: Hunt, seed: int) -> Violation | None:
 
 def _shrunken(task: Hunt, seed: int) -> Shrunken:
     from ferrite.sim.cluster import Cluster  # noqa: PLC0415 - only workers need a cluster
-    from ferrite.sim.search.shrink import record, shrink  # noqa: PLC0415 - as above
+    from ferrite.sim.search.shrink import shrink  # noqa: PLC0415 - as above
+    from ferrite.sim.search.tapes import record  # noqa: PLC0415 - as above
 
     with task.mutant.planted():
         tape, _ = record(Cluster(seed, task.choice.options(seed), keep_draws=True))

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from ferrite.sim.cluster import Cluster, Result
+from ferrite.sim.cluster import Result
+from ferrite.sim.search.judge import BLACK_BOX_NAME, judge
+from ferrite.sim.search.tapes import end_us, play
 from ferrite.sim.tape import Tape
 
 TRIALS_MAX: Final = 800
 """Runs that a shrink may cost; each is about as long as the failing one, most are shorter."""
-SLACK_US: Final = 300_000
-"""A smaller story may take a little longer to fail."""
-
 EVENTS_SLACK: Final = 5_000
 
 _T = TypeVar("_T")
@@ -51,35 +50,14 @@ class Shrunk:
     trials: int
 
     def sentence(self) -> str:
-        """What is left of what there was."""
+        """From what there was to what is left. A quicker story can have more operations: clients that wait less ask more."""
         then, now = self.before, self.after
         parts = [
-            f"{getattr(now, what)} of {getattr(then, what)} {what}"
+            f"{what} {getattr(then, what)} -> {getattr(now, what)}"
             for what in ("faults", "operations", "nodes", "draws")
         ]
-        seconds = f"{now.simulated_us / 1e6:.2f} of {then.simulated_us / 1e6:.2f} s"
+        seconds = f"{then.simulated_us / 1e6:.2f} -> {now.simulated_us / 1e6:.2f} s"
         return f"{', '.join(parts)}, {seconds}; {self.trials} runs"
-
-
-def record(cluster: Cluster) -> tuple[Tape, Result]:
-    """Run a cluster that keeps its draws, and return its tape."""
-    result = cluster.run()
-    found = result.violation
-    tape = Tape(
-        seed=cluster.seed,
-        options=cluster.world.options,
-        faults=list(cluster.world.plan.struck),
-        draws={name: drawn for name, drawn in sorted(cluster.world.dice.drawn.items()) if any(drawn)},
-        without=sorted(cluster.world.plan.without),
-        violation=found.name if found else "",
-        until_us=found.time_us if found else 0,
-    )
-    return tape, result
-
-
-def play(tape: Tape, **kept: Any) -> Cluster:
-    """Return the cluster that a tape describes, ready to run. `kept` goes to `Cluster`: a recording, a replica class."""
-    return Cluster(tape.seed, tape.options, tape=tape, without=tape.without, **kept)
 
 
 def shrink(
@@ -145,9 +123,9 @@ class _Search:
         self.trials += 1
         self._progress(self.topic, self.trials)
         cluster = play(self._limited(tape), **self._kept)
-        safety_us = tape.options.seconds * 1_000_000
-        until_us = tape.until_us + SLACK_US if 0 < tape.until_us < safety_us else None
-        result = cluster.run(until_us=until_us)
+        result = judge(
+            cluster, black_box=self.name == BLACK_BOX_NAME, run=lambda: cluster.run(until_us=end_us(tape))
+        )
         if result.violation is None or result.violation.name != self.name:
             return None
         self.events = self.events or result.events

@@ -7,7 +7,7 @@ import pytest
 
 from ferrite.sim.cli import main
 
-SEED = ["run", "--seed", "0", "--nodes", "3", "--seconds", "2", "--report"]
+SEED = ["run", "--seed", "1", "--nodes", "3", "--seconds", "2", "--report"]
 
 
 @pytest.fixture(scope="module")

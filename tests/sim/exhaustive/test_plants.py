@@ -22,7 +22,7 @@ def found(outcome: Outcome, replica_class: type[Replica] = Replica) -> str:
     "replica_class, limits, name, steps",
     [
         (plants.GrantsEveryVote, Limits(timeouts=2, proposals=0, buffered_max=6), "S11", 7),
-        (plants.ForgetsItsVote, Limits(nodes=2, timeouts=2, proposals=0, crashes=1), "S7", 9),
+        (plants.ForgetsItsVote, Limits(nodes=2, timeouts=2, proposals=0, crashes=1), "S7", 5),
         (plants.SpeaksBeforeItIsDurable, Limits(timeouts=1, proposals=0, slow_syncs=1), "S11", 3),
         (plants.SpeaksBeforeItIsDurable, Limits(nodes=2, timeouts=1, slow_syncs=1), "S11", 3),
     ],

@@ -12,9 +12,13 @@ from tests.sim.mutants.membership import MEMBERSHIP
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.requests import REQUESTS
 from tests.sim.mutants.snapshots import SNAPSHOTS
+from tests.sim.mutants.store import STORE
 
 MUTANTS: tuple[Mutant, ...] = tuple(
-    sorted((*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS), key=lambda mutant: mutant.number)
+    sorted(
+        (*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS, *STORE),
+        key=lambda mutant: mutant.number,
+    )
 )
 BY_NUMBER = {mutant.number: mutant for mutant in MUTANTS}
 

@@ -93,7 +93,7 @@ ELECTIONS = (
         name="vote-forgotten",
         sentence="The vote is forgotten over a restart, the term is not.",
         provenance="Raft 5.1; PySyncObj #84",
-        needs="a voter that restarts between two candidates of one term",
+        needs="a restart in a term in which the node has voted; to do harm, between two candidates of that term",
         plant=replica(ForgetsItsVote),
     ),
 )

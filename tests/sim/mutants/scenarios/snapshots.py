@@ -72,7 +72,7 @@ def a_snapshot_arrives_damaged() -> None:
     cluster = quiet_cluster(replica=replace(SHORT_LOG, snapshot_chunk_bytes=2048), settle_seconds=10)
     behind = _behind(cluster)
     bring_up(behind)
-    state = behind._state
+    state = behind.state
     assert state is not None, "it was brought up"
     step_until(cluster, lambda: any(len(part) > 2048 for part in state._partial.values()))
     for part in state._partial.values():

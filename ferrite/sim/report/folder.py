@@ -9,7 +9,7 @@
 | `history.jsonl` | what clients did and saw, as `ferrite-sim check --model ferrite` reads it |
 | `events.jsonl` | the recording: everything that happened |
 | `disks/nodeN/` | the log's files of each node, as the run left them |
-| `tape.json` | every decision, for `replay` and `shrink`; missing when the run ended by an exception |
+| `tape.json` | every decision, for `replay` and `shrink` |
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ferrite.sim.history import to_json_lines as history_lines
 from ferrite.sim.options import Options
 from ferrite.sim.recording import Recording, RecordingInvalid, to_json_lines
 from ferrite.sim.report import timeline_html
-from ferrite.sim.report_story import story_text
+from ferrite.sim.report.story import story_text
 from ferrite.sim.search.judge import judge_with_tape, play_to_end
 from ferrite.sim.search.settings import options_hash
-from ferrite.sim.search.shrink import play
+from ferrite.sim.search.tapes import play
 from ferrite.sim.tape import Tape, to_json
 from ferrite.sim.violation import Violation
 
@@ -100,7 +100,7 @@ def refuse_folder(folder: Path) -> None:
         raise FolderRefused(f"{folder} cannot be made: there is no folder {folder.absolute().parent}")
 
 
-def _write(folder: Path, cluster: Cluster, result: Result, tape: Tape | None, origin: Origin) -> Report:
+def _write(folder: Path, cluster: Cluster, result: Result, tape: Tape, origin: Origin) -> Report:
     """Write everything beside, then put it in the place of what was there."""
     recording = cluster.world.recording
     assert recording is not None, "reports are of recorded runs"
@@ -114,10 +114,9 @@ def _write(folder: Path, cluster: Cluster, result: Result, tape: Tape | None, or
         "options.json": _json(dataclasses.asdict(cluster.world.options)),
         "history.jsonl": history_lines(cluster.history.operations),
         "events.jsonl": to_json_lines(recording.rows),
+        "tape.json": to_json(tape),
         **_views(verdict, recording, result.violation),
     }
-    if tape is not None:
-        files["tape.json"] = to_json(tape)
     for name, text in files.items():
         (half / name).write_text(text, encoding="utf-8")
     _copy_disks(cluster, half / "disks")

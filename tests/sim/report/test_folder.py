@@ -12,9 +12,10 @@ from ferrite.sim import Cluster, Options, swarm
 from ferrite.sim.cluster import Result
 from ferrite.sim.linearizability.check import check_file
 from ferrite.sim.recording import RecordingInvalid, from_json_lines
-from ferrite.sim.report_folder import FolderRefused, Origin, Report, refuse_folder, report_seed, report_tape
+from ferrite.sim.report.folder import FolderRefused, Origin, Report, refuse_folder, report_seed, report_tape
 from ferrite.sim.search.judge import BLACK_BOX_NAME, judge, play_to_end
-from ferrite.sim.search.shrink import play, shrink
+from ferrite.sim.search.shrink import shrink
+from ferrite.sim.search.tapes import play
 from ferrite.sim.tape import from_json, options_from
 from tests.sim.mutants import BY_NUMBER
 
@@ -146,7 +147,7 @@ def test_a_recording_that_no_view_accepts_costs_the_views_only(
     def refuses(*_: object) -> str:
         raise RecordingInvalid("row 7 is odd")
 
-    monkeypatch.setattr("ferrite.sim.report_folder.timeline_html", refuses)
+    monkeypatch.setattr("ferrite.sim.report.folder.timeline_html", refuses)
     folder = of_seed(tmp_path / "report", swarm(0, seconds=1)).folder
     assert {path.name for path in folder.iterdir()} == FILES - {"timeline.html"}
     assert (folder / "story.txt").read_text().endswith("the recording is not as expected: row 7 is odd\n")
