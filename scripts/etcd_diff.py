@@ -5,7 +5,7 @@
     .venv/bin/python scripts/etcd_diff.py --sequences 500 --protocol http --seed 7
 
 Needs `etcd` on the PATH (Debian: etcd-server). Ends with 1 when an answer differed that no row of the table of known
-differences explains. The test of the same name also shrinks what it finds: give it the seed.
+differences explains. tests/e2e/differential/test_differential.py also shrinks what it finds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from tests.e2e.differential.sequences import Sequence, sequences
 from tests.e2e.differential.session import Session, both_stores
 
 SHOWN_MAX = 10
+TOLD_EVERY = 250
+"""Sequences between two lines where there is no terminal to show a bar on."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,6 +59,11 @@ def _run(session: Session, options: argparse.Namespace) -> list[Unexplained]:
         @given(sequences())
         def each(sequence: Sequence) -> None:
             progress.advance(bar)
+            done = session.tally.sequences
+            if not sys.stderr.isatty() and done and done % TOLD_EVERY == 0:
+                print(
+                    f"{done} sequences, {session.tally.operations} operations, {len(found)} found", flush=True
+                )
             try:
                 session.compare(sequence, options.protocol)
             except Unexplained as error:
@@ -78,10 +85,12 @@ def main() -> int:
     print(f"etcd {version}, {options.protocol}, seed {options.seed}", flush=True)
     with both_stores() as session:
         started = time.monotonic()
-        found = _run(session, options)
-        seconds = time.monotonic() - started
-    tally = session.tally
-    print(f"{tally}\n{seconds:.0f} s, {tally.operations / seconds:.0f} operations a second on each")
+        try:
+            found = _run(session, options)
+        finally:  # An interrupted run has compared something, too.
+            seconds = time.monotonic() - started
+            tally = session.tally
+            print(f"{tally}\n{seconds:.0f} s, {tally.operations / seconds:.0f} operations a second on each")
     print(f"differences that nothing explains: {len(found)}")
     return 1 if found else 0
 

@@ -43,7 +43,7 @@ class OpenWatch(Protocol):
     """A watch that a store has taken."""
 
     async def read(self, last_revision: int) -> Watched:
-        """All until the event of `last_revision`, or until the store ends the watch. Closes it."""
+        """All until the event of `last_revision` (0: nothing is to come), or until the store ends the watch. Closes it."""
 
 
 class Store(Protocol):

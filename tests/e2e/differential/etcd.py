@@ -22,7 +22,7 @@ from ferrite.core import kv
 from tests.e2e.cluster import free_port, wait_for
 from tests.e2e.differential.answers import SILENT, Answer, Failed, Operation, Watched
 
-CALL_TIMEOUT_S: Final = 10.0
+CALL_TIMEOUT_S: Final = 60.0
 _PROTO: Final = Path(__file__).with_name("etcd.proto")
 _START_TIMEOUT_S: Final = 30.0
 
@@ -271,7 +271,7 @@ class _EtcdWatch:
 
     async def read(self, last_revision: int) -> Watched:
         try:
-            while not self.events or self.events[-1].entry.mod_revision < last_revision:
+            while (self.events[-1].entry.mod_revision if self.events else 0) < last_revision:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     answer = await self.stream.read()
                 self.events += map(_event, answer.events)

@@ -12,7 +12,7 @@ from ferrite.io.client.request import LINEARIZABLE
 from ferrite.io.client.settings import ProtocolName
 from tests.e2e.differential.answers import SILENT, Answer, Failed, Operation, Watched
 
-CALL_TIMEOUT_S: Final = 10.0
+CALL_TIMEOUT_S: Final = 60.0
 _RESULTS: Final[dict[type, type[Any]]] = {
     kv.Put: kv.PutResult,
     kv.DeleteRange: kv.DeleteRangeResult,
@@ -29,7 +29,7 @@ class _FerriteWatch:
 
     async def read(self, last_revision: int) -> Watched:
         try:
-            while not self.events or self.events[-1].entry.mod_revision < last_revision:
+            while (self.events[-1].entry.mod_revision if self.events else 0) < last_revision:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     self.events += map(_event, (await anext(self.watch)).events)
             return Watched(tuple(self.events))
