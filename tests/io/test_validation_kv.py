@@ -131,6 +131,8 @@ def test_leases_are_asked_for_by_their_ids() -> None:
         (lambda: v.check_compact(-1), "revision", "invalid"),
         (lambda: v.check_watch(WatchSpec(key=b""), LIMITS), "key", "invalid"),
         (lambda: v.check_watch(WatchSpec(key=b"k", start_revision=-1), LIMITS), "start_revision", "invalid"),
+        (lambda: v.check_watch(WatchSpec(key=b"k", range_end=b"a"), LIMITS), "range_end", "invalid"),
+        (lambda: v.check_watch(WatchSpec(key=b"k", range_end=b"k"), LIMITS), "range_end", "invalid"),
         (
             lambda: v.check_watch(WatchSpec(key=b"k", no_puts=True, no_deletes=True), LIMITS),
             "no_deletes",

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtoMessage
 from grpc import aio
 
@@ -82,7 +83,13 @@ class GrpcConnection:
         if isinstance(request.operation, CLUSTER_OPERATIONS):
             self._spawn(self._manage(request, timeout_s, done))
             return
-        name, message = message_of(request, session)
+        try:
+            name, message = message_of(request, session)
+        except (DecodeError, ValueError) as error:  # too deep a nest, a number out of bounds
+            detail = f"no message can carry this request: {error}"
+            refusal = Refusal(code="invalid", detail=detail, certainly_not_applied=True)
+            asyncio.get_running_loop().call_soon(done, refusal)
+            return
         pipe = self._pipe
         if pipe is not None and pipe.broken is None and pipe.answered and name != _UNARY_ONLY:
             pipe.send(name, message, _server_ms(timeout_s), done)

@@ -43,14 +43,15 @@ def message_of(request: Request, session: kv.Session | None) -> tuple[str, Proto
         case kv.Compact(revision=revision):
             return "compact", kv_pb2.CompactRequest(revision=revision, session=said)
         case kv.LeaseGrant(lease_id=lease_id, ttl_s=ttl_s):
-            return "lease_grant", kv_pb2.LeaseGrantRequest(ttl_s=ttl_s, lease_id=lease_id, session=said)
+            # The message has no sign; what is below the least TTL is raised to it.
+            message = kv_pb2.LeaseGrantRequest(ttl_s=max(ttl_s, 0), lease_id=lease_id, session=said)
+            return "lease_grant", message
         case kv.LeaseRevoke(lease_id=lease_id):
             return "lease_revoke", kv_pb2.LeaseRevokeRequest(lease_id=lease_id, session=said)
         case kv.LeaseKeepAlive(lease_ids=lease_ids):
             return "lease_keep_alive", kv_pb2.LeaseKeepAliveRequest(lease_ids=lease_ids)
         case kv.LeaseTimeToLive(lease_id=lease_id, with_keys=with_keys):
-            message = kv_pb2.LeaseTimeToLiveRequest(lease_id=lease_id, with_keys=with_keys)
-            return "lease_time_to_live", message
+            return "lease_time_to_live", kv_pb2.LeaseTimeToLiveRequest(lease_id=lease_id, with_keys=with_keys)
         case kv.ListLeases(after=after):
             options = _reading(request.reading)
             return "lease_list", kv_pb2.LeaseListRequest(after=after, **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from ferrite.core.kv import Compact, Compare, DeleteRange, Put, Range, Txn, TxnOperation, WatchSpec
+from ferrite.core.kv import FROM_KEY, Compact, Compare, DeleteRange, Put, Range, Txn, TxnOperation, WatchSpec
 from ferrite.io.config.model import LimitsConfig
 from ferrite.io.validation.basics import INT_MAX, Invalid, check_int, check_key, check_size, check_value
 
@@ -97,8 +97,12 @@ def check_compact(revision: int) -> Compact:
 
 
 def check_watch(spec: WatchSpec, limits: LimitsConfig) -> WatchSpec:
-    """A range to watch. A start in the future is none of the door's business: the watch waits for it."""
+    """A range to watch, which is not empty. A start in the future is none of the door's business: the watch waits for it."""
     _check_keys(spec.key, spec.range_end, limits, "")
+    if spec.range_end not in {b"", FROM_KEY} and spec.range_end <= spec.key:
+        raise Invalid(
+            "range_end", "not above key", "a range that can hold keys: a watch of none would wait for ever"
+        )
     check_int("start_revision", spec.start_revision, 0, INT_MAX)
     if spec.no_puts and spec.no_deletes:
         raise Invalid("no_deletes", "both kinds of changes left out", "at most one of no_puts and no_deletes")

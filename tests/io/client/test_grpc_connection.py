@@ -14,8 +14,9 @@ from grpc import aio
 from ferrite import AsyncClient
 from ferrite.client import Unavailable, Unsupported
 from ferrite.core import kv
-from ferrite.io.client.connection import Answered, Lost, Outcome
+from ferrite.io.client.connection import Answered, Lost, Outcome, Refusal
 from ferrite.io.client.grpc_connection import GrpcConnection
+from ferrite.io.client.grpc_words import message_of
 from ferrite.io.client.request import Request
 from ferrite.io.grpc.pb import kv_pb2
 
@@ -83,6 +84,33 @@ async def test_what_the_server_does_not_know_is_unsupported() -> None:
         with pytest.raises(Unsupported) as caught:
             await client.put("k", "v")
         assert caught.value.certainly_not_applied
+
+
+def nested(levels: int) -> kv.Txn:
+    txn = kv.Txn(success=(kv.Put(key=b"k"),))
+    for _ in range(levels - 1):
+        txn = kv.Txn(success=(txn,))
+    return txn
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [nested(64), kv.Compact(revision=2**64), kv.LeaseRevoke(lease_id=-1)],
+    ids=["nest", "revision", "lease"],
+)
+async def test_what_no_message_can_carry_is_invalid(operation: kv.Operation) -> None:
+    outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    async with connection("127.0.0.1:1") as conn:
+        conn.begin(Request(operation=operation), None, 1.0, outcome.set_result)
+        assert not outcome.done(), "never within the call"
+        refused = await outcome
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.certainly_not_applied) == ("invalid", True)
+
+
+async def test_a_negative_ttl_is_the_least_as_over_http() -> None:
+    _, message = message_of(Request(operation=kv.LeaseGrant(lease_id=1, ttl_s=-1)), None)
+    assert message == kv_pb2.LeaseGrantRequest(lease_id=1, ttl_s=0)
 
 
 async def test_what_is_in_flight_when_a_stream_breaks_may_have_happened() -> None:
