@@ -13,7 +13,7 @@ EARLY_US = 300_000
 
 
 def failing(number: int) -> Tape:
-    """The tape of the first seed that this planted bug fails on early: few trials suffice then. Call it while the bug is planted."""
+    """The tape of the first seed that this planted bug fails on early, so that few trials do. Called while it is planted."""
     for seed in range(1, SEEDS_MAX):
         found = Cluster(seed, swarm(seed)).run().violation
         if found is not None and found.time_us < EARLY_US:
