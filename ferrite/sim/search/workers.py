@@ -13,6 +13,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from multiprocessing import resource_tracker
 from typing import Any, ParamSpec, TypeVar
 
 WORKERS_MAX = 256
@@ -44,7 +45,8 @@ class Workers:
 
     def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Start a task. Raises one of `lost` when the executor is broken."""
-        return self._executor.submit(function, *args, **kwargs)
+        with interrupts_held():
+            return self._executor.submit(function, *args, **kwargs)
 
     def renew(self) -> None:
         """Go on after the executor broke. What was in flight is lost."""
@@ -57,8 +59,19 @@ class Workers:
 
 
 @contextlib.contextmanager
-def local_workers(count: int) -> Iterator[Workers]:
-    """So many processes of this machine."""
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C comes after the block. A process that starts in it is deaf to Ctrl-C from its first moment on."""
+    resource_tracker.ensure_running()  # a start of it within would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def local_workers(count: int, *, patient: bool = True) -> Iterator[Workers]:
+    """So many processes of this machine. At Ctrl-C what runs is waited for if `patient`, else it is killed."""
     context = multiprocessing.get_context("spawn")
     workers = Workers(
         lambda: ProcessPoolExecutor(count, mp_context=context, initializer=ignore_interrupts),
@@ -67,13 +80,21 @@ def local_workers(count: int) -> Iterator[Workers]:
     )
     try:
         yield workers
+    except KeyboardInterrupt:
+        if not patient:
+            _kill_children()
+        raise
     finally:
         try:
             workers.close()
         except KeyboardInterrupt:  # a second Ctrl-C: whoever presses it will not wait for what still runs
-            for process in multiprocessing.active_children():
-                process.kill()
+            _kill_children()
             raise
+
+
+def _kill_children() -> None:
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 def ignore_interrupts() -> None:
