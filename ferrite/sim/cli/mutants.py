@@ -170,7 +170,7 @@ def _hunt_all(hunts: Sequence[Hunt], jobs: int) -> tuple[list[Hunted], bool]:
     hunted: list[Hunted] = []
     try:
         with (
-            local_workers(jobs, patient=False) as workers,  # a search takes a minute
+            local_workers(jobs) as workers,
             progress("searches", len(hunts)) as report,
             contextlib.closing(spread(hunts, hunt, workers, died=died)) as outcomes,
         ):

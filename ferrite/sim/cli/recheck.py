@@ -93,7 +93,9 @@ def _node_names(folder: Path) -> list[str]:
     """The nodes that the run had: each has a folder."""
     path = folder / "options.json"
     options = _json_in(path)
-    counts = [options.get(name) if isinstance(options, dict) else None for name in ("nodes", "spares")]
+    counts: list[Any] = [
+        options.get(name) if isinstance(options, dict) else None for name in ("nodes", "spares")
+    ]
     if not all(isinstance(count, int) and 0 <= count <= NODES_MAX for count in counts):
         raise click.UsageError(f"{path} has no numbers nodes and spares; expected the options of a run")
     return [f"node{number}" for number in range(1, sum(counts) + 1)]

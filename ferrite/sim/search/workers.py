@@ -13,7 +13,6 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from multiprocessing import resource_tracker
 from typing import Any, ParamSpec, TypeVar
 
 WORKERS_MAX = 256
@@ -45,8 +44,7 @@ class Workers:
 
     def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Start a task. Raises one of `lost` when the executor is broken."""
-        with interrupts_held():
-            return self._executor.submit(function, *args, **kwargs)
+        return self._executor.submit(function, *args, **kwargs)
 
     def renew(self) -> None:
         """Go on after the executor broke. What was in flight is lost."""
@@ -59,19 +57,8 @@ class Workers:
 
 
 @contextlib.contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Ctrl-C comes after the block. A process that starts in it is deaf to Ctrl-C from its first moment on."""
-    resource_tracker.ensure_running()  # a start of it within would let interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def local_workers(count: int, *, patient: bool = True) -> Iterator[Workers]:
-    """So many processes of this machine. At Ctrl-C what runs is waited for if `patient`, else it is killed."""
+def local_workers(count: int) -> Iterator[Workers]:
+    """So many processes of this machine."""
     context = multiprocessing.get_context("spawn")
     workers = Workers(
         lambda: ProcessPoolExecutor(count, mp_context=context, initializer=ignore_interrupts),
@@ -80,21 +67,13 @@ def local_workers(count: int, *, patient: bool = True) -> Iterator[Workers]:
     )
     try:
         yield workers
-    except KeyboardInterrupt:
-        if not patient:
-            _kill_children()
-        raise
     finally:
         try:
             workers.close()
         except KeyboardInterrupt:  # a second Ctrl-C: whoever presses it will not wait for what still runs
-            _kill_children()
+            for process in multiprocessing.active_children():
+                process.kill()
             raise
-
-
-def _kill_children() -> None:
-    for process in multiprocessing.active_children():
-        process.kill()
 
 
 def ignore_interrupts() -> None:
