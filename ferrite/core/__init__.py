@@ -16,7 +16,14 @@ from ferrite.core.membership import (
     decode_membership,
     encode_membership,
 )
-from ferrite.core.recovered import LostTail, Recovered, RecoveredLog, RecoveredState, ReplicaConfig
+from ferrite.core.recovered import (
+    LostTail,
+    Recovered,
+    RecoveredLog,
+    RecoveredState,
+    ReplicaConfig,
+    check_replica_config,
+)
 from ferrite.core.replica import Replica
 from ferrite.core.status import Glance, PeerStatus, ReplicaStatus
 from ferrite.core.values import (
@@ -83,6 +90,7 @@ __all__ = [
     "UpdateAddress",
     "WIRE_VERSION",
     "actions",
+    "check_replica_config",
     "decode_frame",
     "decode_membership",
     "encode_frame",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from ferrite.core.membership import Membership
-from ferrite.core.values import Entry, HardState, Identity, Index, NodeId, Term, value
+from ferrite.core.values import Entry, HardState, Identity, Index, NodeId, Term, must, value
 
 
 @value
@@ -65,34 +65,57 @@ class ReplicaConfig:
     seed: int = 0
     """Seeds election jitter, nothing else."""
     heartbeat_interval_us: int = 100_000
+    """How often a leader is heard when it has nothing to send."""
     election_timeout_min_us: int = 1_000_000
+    """How long a voter hears no leader, at least, before it campaigns."""
     election_timeout_max_us: int = 2_000_000
+    """The most that a voter waits; each draws its own time in between."""
     priorities: Mapping[NodeId, int] = field(default_factory=dict)
     """0 to 100, default 50: a voter waits longer for each one that is preferred to it."""
     append_entries_max: int = 1024
+    """Entries of one message to a follower."""
     append_bytes_max: int = 1 << 20
     """One message: small enough to keep heartbeats flowing, large enough to fill a disk sync."""
     inflight_messages_max: int = 64
+    """Messages to one follower that are not yet answered."""
     inflight_bytes_max: int = 16 << 20
+    """Their bytes, likewise."""
     cache_bytes_max: int = 32 << 20
     """Payloads of recent entries kept in memory; older ones are loaded for slow peers."""
     apply_bytes_max: int = 1 << 20
+    """Bytes of one Apply: bounds how long the host is busy with it."""
     apply_entries_max: int = 1024
-    """One Apply: bounds how long the host is busy with it."""
+    """Entries of one Apply, likewise."""
     pending_requests_max: int = 2000
-    pending_bytes_max: int = 64 << 20
     """Requests without an answer; above it they are refused, certainly not applied."""
+    pending_bytes_max: int = 64 << 20
+    """Their bytes, likewise."""
     apply_gap_max: int = 5000
     """Committed entries not yet applied, above which proposals are refused (etcd's number)."""
     snapshot_chunk_bytes: int = 512 << 10
+    """One piece of a snapshot on its way to a follower."""
     auto_flush: bool = True
+    """Whether the replica orders flushes of the state by itself."""
     flush_entries: int = 10_000
+    """Applied entries since the last flush that order the next."""
     flush_interval_us: int = 300_000_000
-    """Applied entries, or time with something to flush, since the last flush that order the next; 0 = never by time."""
+    """Time with something to flush since the last flush that orders the next; 0 = never by time."""
     auto_discard: bool = True
+    """Whether the replica cuts its log by itself."""
     log_entries_max: int = 20_000
     """Entries in the log above which it is cut after a flush."""
     log_bytes_max: int = 256 << 20
     """Bytes of log (payloads) that order a flush and a cut, whatever the other settings say."""
     log_retention_entries: int = 5_000
     """Entries kept below the flushed state for slow peers."""
+
+
+def check_replica_config(config: ReplicaConfig) -> None:
+    """What holds between settings. Raises InvariantViolated; a host that takes them from a user asks first."""
+    must(
+        0 < config.heartbeat_interval_us < config.election_timeout_min_us,
+        "heartbeats are faster than elections",
+    )
+    must(config.election_timeout_min_us < config.election_timeout_max_us, "election timeouts are a range")
+    must(config.append_entries_max > 0 < config.inflight_messages_max, "something may be sent")
+    must(config.apply_entries_max > 0, "something may be applied")

@@ -36,7 +36,7 @@ from ferrite.core.proposals import (
 )
 from ferrite.core.raft import NEVER_US, Raft
 from ferrite.core.reads import advance_reads, on_read, on_read_index, on_read_index_response, read_deadline_us
-from ferrite.core.recovered import Recovered, ReplicaConfig
+from ferrite.core.recovered import Recovered, ReplicaConfig, check_replica_config
 from ferrite.core.replication import (
     advance_commit_by_quorum,
     check_quorum_us,
@@ -90,7 +90,7 @@ class Replica:
 
     def __init__(self, config: ReplicaConfig, recovered: Recovered, now_us: int) -> None:
         """Start from what the host read from disk. Orders nothing yet: the first `step` does."""
-        _check_config(config)
+        check_replica_config(config)
         self._raft = raft = Raft(config, recovered, now_us)
         raft.reset_election_timer()
         self._unfit = _reconcile(raft, recovered)
@@ -220,16 +220,6 @@ class Replica:
 
 
 _NO_PEERS: Final[Mapping[NodeId, PeerNumbers]] = MappingProxyType({})
-
-
-def _check_config(config: ReplicaConfig) -> None:
-    must(
-        0 < config.heartbeat_interval_us < config.election_timeout_min_us,
-        "heartbeats are faster than elections",
-    )
-    must(config.election_timeout_min_us < config.election_timeout_max_us, "election timeouts are a range")
-    must(config.append_entries_max > 0 < config.inflight_messages_max, "something may be sent")
-    must(config.apply_entries_max > 0, "something may be applied")
 
 
 def _reconcile(raft: Raft, recovered: Recovered) -> tuple[StopCode, str] | None:

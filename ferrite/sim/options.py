@@ -6,15 +6,10 @@ an interval of 0 switches its fault off.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from dataclasses import dataclass, field
 
 from ferrite.core import ReplicaConfig
-
-NODES_MAX: Final = 9
-"""More nodes than anybody deploys find no further bugs and cost quadratically."""
-SECONDS_MAX: Final = 3600
-"""An hour of simulated time: longer searches belong into more seeds."""
+from ferrite.sim.bounds import NODES_MAX, wrong_values
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -22,12 +17,16 @@ class NetworkOptions:
     """Every directed link for itself: minimum plus exponential delay, and what may happen to a frame."""
 
     delay_min_us: int = 200
+    """Every frame takes at least so long."""
     delay_mean_us: int = 800
+    """The random part of a frame's delay, on top of the least."""
     slow_ppm: int = 0
     """A frame that takes `slow_mean_us` more: reordering over whole terms, packets of dead incarnations."""
     slow_mean_us: int = 3_000_000
     loss_ppm: int = 0
+    """A frame is lost on its way."""
     duplicate_ppm: int = 0
+    """A frame arrives a second time."""
     replay_ppm: int = 0
     """With each frame sent, one old frame of the link is sent again."""
     flip_ppm: int = 0
@@ -48,16 +47,25 @@ class DiskOptions:
     """The disk and the state store of every node."""
 
     sync_min_us: int = 100
+    """A disk sync takes at least so long."""
     sync_mean_us: int = 400
+    """The random part of what a sync takes."""
     sync_error_ppm: int = 0
+    """A sync fails: nobody knows what is durable, and the node must stop."""
     full_ppm: int = 0
+    """A write finds the disk full."""
     read_error_ppm: int = 0
     """A latent sector error: a read fails, the next one may succeed."""
     apply_mean_us: int = 100
+    """What applying one batch of entries to the state takes."""
     apply_stall_ppm: int = 0
+    """The state store pushes back: nothing of an order is applied, and it must be ordered again."""
     flush_mean_us: int = 5_000
+    """What making the applied state durable takes."""
     load_mean_us: int = 200
+    """What reading old entries back from the disk takes."""
     snapshot_mean_us: int = 10_000
+    """What saving or installing a snapshot takes."""
     snapshot_lost_ppm: int = 0
     """A saved snapshot cannot be read when a piece of it is asked for."""
     snapshot_rot_ppm: int = 0
@@ -69,27 +77,41 @@ class FaultOptions:
     """What happens to processes, links, clocks, disks and membership, as mean intervals over the whole cluster."""
 
     crash_every_us: int = 0
+    """Between two crashes of a node."""
     power_loss_ppm: int = 700_000
     """The share of crashes in which un-synced writes are at stake; the others kill the process only."""
     crash_in_step_ppm: int = 500_000
     """The share of crashes that strike between two actions of one step, where persist-before-send bugs live."""
     crash_leader_ppm: int = 400_000
+    """The share of crashes that strike the leader, when there is one."""
     crash_all_ppm: int = 30_000
+    """The share of crashes that take all nodes down at once."""
     crash_loop_ppm: int = 50_000
     """The share of crashes after which the node crashes again and again, soon after each start."""
     down_mean_us: int = 1_500_000
+    """How long a crashed node stays down."""
     pause_every_us: int = 0
+    """Between two pauses: a process stands still, as under a debugger or a slow hypervisor."""
     pause_mean_us: int = 1_500_000
+    """How long a pause lasts."""
     stop_every_us: int = 0
+    """Between two orderly shutdowns of a node, which starts again later."""
     partition_every_us: int = 0
+    """Between two partitions: links between nodes are cut."""
     partition_mean_us: int = 3_000_000
+    """How long a partition lasts."""
     clog_every_us: int = 0
     """Links freeze and let everything go at once afterwards."""
     clog_mean_us: int = 1_500_000
+    """How long links stay frozen."""
     slow_link_every_us: int = 0
+    """Between two times that a link becomes slow."""
     slow_link_mean_us: int = 100_000
+    """How much longer a frame takes on a slow link."""
     disk_stall_every_us: int = 0
+    """Between two times that a disk answers nothing for a while."""
     disk_stall_mean_us: int = 1_000_000
+    """How long a disk answers nothing."""
     disk_damage_every_us: int = 0
     """Bit rot, a misdirected write, a wiped or swapped disk, a lost tail: on one node a run at most, and it must refuse."""
     lonely_leader_every_us: int = 0
@@ -109,10 +131,13 @@ class FaultOptions:
     drift_ppm: int = 0
     """Clocks run fast or slow by up to this much, and change their rate now and then."""
     clock_jump_every_us: int = 0
+    """Between two leaps forward of a node's clock."""
     clock_jump_mean_us: int = 1_000_000
+    """How far a clock leaps."""
     late_timer_ppm: int = 0
     """A timer fires late, by `late_timer_mean_us` on average."""
     late_timer_mean_us: int = 300_000
+    """How late a late timer fires."""
     slow_cpu_us: int = 0
     """Each event costs one of the nodes so much time."""
     equal_jitter: bool = False
@@ -120,7 +145,9 @@ class FaultOptions:
     reconfigure_ppm: int = 0
     """A node starts with other settings than it had."""
     transfer_every_us: int = 0
+    """Between two orders to hand leadership over."""
     membership_every_us: int = 0
+    """Between two changes of members that an operator asks for."""
     request_timeout_us: int = 3_000_000
     """How long an operator's request may take."""
 
@@ -130,20 +157,29 @@ class ClientOptions:
     """Clients with sessions. Closed loop: one operation at a time each."""
 
     clients: int = 4
+    """How many clients work at the same time."""
     keys: int = 8
+    """How many keys they write and read: the fewer, the more they get into each other's way."""
     hot_key_ppm: int = 0
     """The share of operations on the first key."""
     think_mean_us: int = 50_000
+    """How long a client rests between two operations."""
     burst_every_us: int = 0
     """Clients rest for a while and then go on together, with this mean between bursts; 0: no bursts."""
     delay_mean_us: int = 500
+    """What a request, and its answer, takes between client and node."""
     timeout_us: int = 2_000_000
+    """How long a client waits for an answer before it tries again elsewhere."""
     attempts_max: int = 6
+    """How often a client tries an operation before it gives it up as unknown."""
     get_ppm: int = 400_000
+    """The share of operations that read."""
     list_ppm: int = 30_000
     """The share of reads that list all keys."""
     delete_ppm: int = 150_000
+    """The share of changes of a key that delete it; the others write."""
     batch_ppm: int = 100_000
+    """The share of writes that change several keys at once."""
     serializable_ppm: int = 100_000
     """The share of reads that may be stale; half of them with a bound."""
     twice_ppm: int = 0
@@ -155,6 +191,7 @@ class ClientOptions:
     equal_value_ppm: int = 0
     """The share of writes whose value is no unique one."""
     value_bytes: int = 24
+    """The length that values are filled up to."""
 
 
 @dataclass(slots=True, kw_only=True, frozen=True)
@@ -183,11 +220,14 @@ class KvOptions:
 
 @dataclass(slots=True, kw_only=True, frozen=True)
 class Options:
-    """One run. `nodes` are the voters from the start; `spares` are empty nodes that membership changes may take in."""
+    """One run."""
 
     nodes: int = 3
+    """Voters from the start."""
     spares: int = 0
+    """Empty nodes that membership changes may take in."""
     seconds: int = 20
+    """Simulated time with faults; healing and converging come on top."""
     settle_seconds: int = 120
     """How long after the last fault the cluster may take to converge, in simulated time."""
     batch_events_max: int = 16
@@ -216,35 +256,11 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run. Raises ValueError with all that is wrong."""
-        wrong = [*_out_of_range(self), *_bad_probabilities(self)]
+        wrong = [*wrong_values(self)]
+        if self.nodes <= NODES_MAX < self.nodes + self.spares:
+            wrong.append(
+                f"spares is {self.spares}; expected at most {NODES_MAX - self.nodes}: "
+                f"with nodes {self.nodes} that makes {NODES_MAX}"
+            )
         if wrong:
             raise ValueError("; ".join(wrong))
-
-
-def _out_of_range(options: Options) -> list[str]:
-    wrong = []
-    if not 1 <= options.nodes <= NODES_MAX:
-        wrong.append(f"nodes is {options.nodes}; expected 1 to {NODES_MAX}")
-    if not 0 <= options.spares <= NODES_MAX - options.nodes:
-        wrong.append(
-            f"spares is {options.spares}; with {options.nodes} nodes expected 0 to {NODES_MAX - options.nodes}"
-        )
-    if not 1 <= options.seconds <= SECONDS_MAX:
-        wrong.append(f"seconds is {options.seconds}; expected 1 to {SECONDS_MAX}")
-    if not 100_000 <= options.clock_rate_ppm <= 100_000_000:
-        wrong.append(f"clock_rate_ppm is {options.clock_rate_ppm}; expected 100000 to 100000000")
-    if options.network.codec_every < 1:
-        wrong.append(f"codec_every is {options.network.codec_every}; expected 1 (every frame) or more")
-    return wrong
-
-
-def _bad_probabilities(options: Options) -> list[str]:
-    wrong = []
-    for part in (options.network, options.disk, options.faults, options.clients, options.kv):
-        values: list[tuple[str, Any]] = [(f.name, getattr(part, f.name)) for f in fields(part)]
-        for name, number in values:
-            if number < 0 or (name.endswith("_ppm") and number > 1_000_000):
-                wrong.append(
-                    f"{name} is {number}; expected 0 to 1000000 parts per million, and no negative time"
-                )
-    return wrong

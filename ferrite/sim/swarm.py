@@ -11,16 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from ferrite.core import ReplicaConfig
+from ferrite.sim.bounds import NODES_MAX
 from ferrite.sim.dice import Stream, seeded
-from ferrite.sim.options import (
-    NODES_MAX,
-    ClientOptions,
-    DiskOptions,
-    FaultOptions,
-    KvOptions,
-    NetworkOptions,
-    Options,
-)
+from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, KvOptions, NetworkOptions, Options
 from ferrite.sim.profiles import PROFILES, calm
 
 SECONDS: Final = 2

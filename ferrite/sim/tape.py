@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,13 @@ from ferrite.sim.options import Options
 VERSION: Final = 1
 BYTES_MAX: Final = 256 << 20
 """More than the longest run that the options allow needs."""
+
+
+_WHOLE: Final = {
+    "Tape": ("seed", "options", "faults", "draws"),
+    "Options": ("nodes", "spares", "seconds", "replica", "network", "disk", "faults", "clients"),
+}
+"""What a tape must say though the class has a default. An option that came later has its default: the fault is off."""
 
 
 class TapeInvalid(ValueError):
@@ -52,7 +60,7 @@ def from_json(text: str) -> Tape:
         raise TapeInvalid(f"the tape has {len(text)} characters; expected at most {BYTES_MAX}")
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TapeInvalid(f"the tape is not JSON ({error}); expected the file that a run left") from error
     if not isinstance(raw, dict) or raw.pop("tape", None) != VERSION:
         raise TapeInvalid(
@@ -63,7 +71,20 @@ def from_json(text: str) -> Tape:
     except (TypeError, ValueError) as error:
         raise TapeInvalid(str(error)) from error
     assert isinstance(tape, Tape), "that is what was asked for"
+    for name, least in _least_numbers(tape):
+        if least < 0:
+            raise TapeInvalid(f"tape.{name} has the number {least}; expected none below 0")
     return tape
+
+
+def _least_numbers(tape: Tape) -> Iterator[tuple[str, int]]:
+    """The least of the numbers that are never negative, by the field's name."""
+    yield "seed", tape.seed
+    yield "until_us", tape.until_us
+    for name, drawn in tape.draws.items():
+        yield f"draws[{name!r}]", min(drawn, default=0)
+    for number, fault in enumerate(tape.faults):
+        yield f"faults[{number}]", min(fault.at_us, fault.until_us, fault.dice)
 
 
 def options_from(raw: object) -> Options:
@@ -113,7 +134,15 @@ def _record(kind: Any, raw: object, where: str) -> Any:
         raise TypeError(
             f"{where} has the unknown field {unknown[0]!r}; expected some of {', '.join(sorted(hints))}"
         )
+    always = [each.name for each in dataclasses.fields(kind) if _has_no_default(each)]
+    missing = [name for name in (*always, *_WHOLE.get(kind.__name__, ())) if name not in raw]
+    if missing:
+        raise TypeError(f"{where} has no field {missing[0]!r}; expected the file `tape.json` that a run left")
     return kind(**{name: _value(hints[name], item, f"{where}.{name}") for name, item in raw.items()})
+
+
+def _has_no_default(each: dataclasses.Field[Any]) -> bool:
+    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
 
 
 def _short(raw: object) -> str:

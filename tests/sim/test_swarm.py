@@ -6,7 +6,7 @@ import pytest
 
 from ferrite.core import NO_NODE, NodeId, ReplicaConfig
 from ferrite.sim import ClientOptions, Cluster, FaultOptions, NetworkOptions, Options, swarm
-from ferrite.sim.options import NODES_MAX
+from ferrite.sim.bounds import NODES_MAX
 from ferrite.sim.profiles import PROFILES
 from ferrite.sim.swarm import profile_of
 from ferrite.sim.tape import Tape

@@ -1,5 +1,6 @@
 """A tape plays a run without the dice: whatever is drawn elsewhere, and in another order, does not touch it."""
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,12 @@ def recorded(seed: int) -> tuple[str, str]:
     assert result.violation is None, result.violation
     assert tape.faults
     return to_json(tape), result.digest
+
+
+@functools.cache
+def recorded_once() -> str:
+    """One tape, to be damaged."""
+    return recorded(SEEDS[0])[0]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -90,15 +97,19 @@ def test_recording_and_keeping_draws_change_nothing_in_a_run() -> None:
         (lambda raw: raw.update(seed="1"), "tape.seed is '1'; expected int"),
         (lambda raw: raw["options"].update(nodes=77), "nodes is 77; expected 1 to 9"),
         (lambda raw: raw["options"]["network"].update(loss_ppm=2_000_000), "loss_ppm is 2000000"),
-        (lambda raw: raw.update(faults=[{"id": 3}]), "expected str"),
+        (lambda raw: raw.update(faults=[{"id": 3, "kind": "crash", "at_us": 1}]), "expected str"),
         (lambda raw: raw.update(draws=[]), "tape.draws is []"),
+        (lambda raw: raw.pop("draws"), "tape has no field 'draws'"),
+        (lambda raw: raw["options"].pop("nodes"), "tape.options has no field 'nodes'"),
+        (lambda raw: raw["faults"][0].pop("kind"), "tape.faults has no field 'kind'"),
+        (lambda raw: raw["draws"].update(cluster=[-1]), "tape.draws['cluster'] has the number -1"),
+        (lambda raw: raw.update(until_us=-1), "tape.until_us has the number -1"),
     ],
 )
 def test_a_damaged_tape_is_refused_with_a_reason(
     change: Callable[[dict[str, Any]], object], expected: str
 ) -> None:
-    text, _ = recorded(SEEDS[0])
-    raw = json.loads(text)
+    raw = json.loads(recorded_once())
     change(raw)
     with pytest.raises(TapeInvalid) as refused:
         from_json(json.dumps(raw))

@@ -85,6 +85,8 @@ def check(*, history: str, model: ModelName, checker: CheckerName, steps: int, a
         raise click.UsageError(f"{history}: {error}") from error
     except OSError as error:
         raise click.UsageError(f"{history} cannot be read: {error.strerror}") from error
+    if not verdict.operations:
+        raise click.UsageError(f"{history}: there is no operation in it, nothing to check")
     click.echo(json.dumps(verdict.as_json()) if as_json else verdict.text())
     return EXIT_CODES[verdict.status]
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from ferrite.sim.options import NODES_MAX, SECONDS_MAX
+from ferrite.sim.bounds import NODES_MAX, SECONDS_MAX
 from ferrite.sim.search.settings import RunChoice, SettingInvalid, parse_setting
 from ferrite.sim.search.workers import WORKERS_MAX
 from ferrite.sim.swarm import SECONDS

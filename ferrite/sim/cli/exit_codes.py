@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
 
 EXIT_CODES_HELP: Final = """\b
 Exit codes: 0 clean, 1 safety or linearizability violation, 2 bad input, 3 liveness (or undecided),
-4 crash, 5 nondeterminism, 130 interrupted.
+4 crash, 5 nondeterminism, 130 interrupted, 141 the reader of the output has gone.
 """
 
 _BY_KIND: Final = {

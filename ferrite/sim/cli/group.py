@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import sys
 import traceback
 from collections.abc import Sequence
 
@@ -22,6 +26,7 @@ from ferrite.sim.cli.sweep import sweep
 from ferrite.sim.cli.trace import determinism, trace
 
 PROGRAM = "ferrite-sim"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _HELP = f"""A whole Ferrite cluster in one seeded process: simulated clocks, networks and disks, clients, faults, and every check.
 
@@ -71,10 +76,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
     except SystemExit:  # click's way, with code 1, when whoever read our output has gone; 1 would say that something is broken
         return ExitCode.BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            return _unexpected()
+        _forget_output()
+        click.echo(f"{PROGRAM}: cannot write: {str(error.strerror).lower()}", err=True)
+        return ExitCode.BAD_INPUT
     except Exception:  # noqa: BLE001 - the last line of defence: exit code 1 would say that an invariant is broken
-        traceback.print_exc()
-        click.echo(f"{PROGRAM}: an error that nobody expected; this is a bug in ferrite-sim", err=True)
-        return ExitCode.CRASH
+        return _unexpected()
+
+
+def _unexpected() -> ExitCode:
+    """Tell of the error that is being handled."""
+    traceback.print_exc()
+    click.echo(f"{PROGRAM}: an error that nobody expected; this is a bug in ferrite-sim", err=True)
+    return ExitCode.CRASH
+
+
+def _forget_output() -> None:
+    """Let what could not be written go: Python would try again at its end, and say so in its own words."""
+    with contextlib.suppress(OSError, ValueError):  # output that is no file has nothing to forget
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _one_line(error: click.ClickException) -> str:

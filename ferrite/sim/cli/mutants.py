@@ -93,6 +93,8 @@ def mutants(
     chosen = _chosen(only)
     if listed:
         _list(chosen)
+        if not only:
+            _show_gaps({mutant.number for mutant in chosen})
         return ExitCode.CLEAN
     choice = choice_of(nodes, seconds, settings, seed=0)
     hunts = [
@@ -154,6 +156,13 @@ def _list(chosen: Sequence[Any]) -> None:
     stdout_console().print(table)
 
 
+def _show_gaps(numbers: set[int]) -> None:
+    """Numbers stay with their bugs: one that was given up leaves a gap."""
+    gaps = [str(number) for number in range(1, max(numbers)) if number not in numbers]
+    if gaps:
+        click.echo(f"numbers not in use: {', '.join(gaps)}")
+
+
 def _hunt_all(hunts: Sequence[Hunt], jobs: int) -> tuple[list[Hunted], bool]:
     """All outcomes, and whether Ctrl-C ended it early."""
     from ferrite.sim.search.kills import died, hunt
@@ -202,6 +211,7 @@ def _report(
         )
     if json_file != "-":
         _show(chosen, scores)
+        _show_kills(hunted)
     if interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.VIOLATION if any(one.survived for one in scores.values()) else ExitCode.CLEAN
@@ -240,3 +250,13 @@ def _show(chosen: Sequence[Any], scores: dict[int, Score]) -> None:
     for mutant in chosen:
         if mutant.impossible or mutant.harmless:
             click.echo(f"not hunted: {mutant.number} {mutant.name}: {mutant.impossible or mutant.harmless}")
+
+
+def _show_kills(hunted: Sequence[Hunted]) -> None:
+    """Of each bug the kill from the lowest start: its seed, the check, what it saw."""
+    first: dict[int, Hunted] = {}
+    for one in sorted(hunted, key=lambda one: (one.number, one.start)):
+        if one.killed:
+            first.setdefault(one.number, one)
+    for number, one in first.items():
+        click.echo(f"killed: {number} by seed {one.seed}: {one.check}: {' '.join(one.facts.split())}")

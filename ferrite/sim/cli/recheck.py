@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity, check_log
+from ferrite.sim.bounds import NODES_MAX
 from ferrite.sim.cli.exit_codes import ExitCode
 from ferrite.sim.dice import Stream
 from ferrite.sim.disk import SimDisk
@@ -41,7 +42,7 @@ def recheck(*, folder: Path) -> int:
     """Read and judge both."""
     said = _said(folder)
     verdicts = _histories(folder / "history.jsonl")
-    logs = list(_logs(folder / "disks", said["damaged_disks"]))
+    logs = list(_logs(folder / "disks", _node_names(folder), said["damaged_disks"]))
     click.echo(
         f"the run's own verdict: {said['kind']}" + (f", {said['invariant']}" if said["invariant"] else "")
     )
@@ -62,16 +63,7 @@ def recheck(*, folder: Path) -> int:
 
 def _said(folder: Path) -> dict[str, Any]:
     path = folder / VERDICT
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise click.UsageError(
-            f"{path} cannot be read: {error.strerror}; expected a folder that a failure left"
-        ) from error
-    except ValueError as error:
-        raise click.UsageError(
-            f"{path} is not JSON ({error}); expected the file that a failure left"
-        ) from error
+    said = _json_in(path)
     texts = ("kind", "invariant")
     if (
         not isinstance(said, dict)
@@ -84,6 +76,31 @@ def _said(folder: Path) -> dict[str, Any]:
     return said
 
 
+def _json_in(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise click.UsageError(
+            f"{path} cannot be read: {error.strerror}; expected a folder that a failure left"
+        ) from error
+    except ValueError as error:
+        raise click.UsageError(
+            f"{path} is not JSON ({error}); expected the file that a failure left"
+        ) from error
+
+
+def _node_names(folder: Path) -> list[str]:
+    """The nodes that the run had: each has a folder."""
+    path = folder / "options.json"
+    options = _json_in(path)
+    counts: list[Any] = [
+        options.get(name) if isinstance(options, dict) else None for name in ("nodes", "spares")
+    ]
+    if not all(isinstance(count, int) and 0 <= count <= NODES_MAX for count in counts):
+        raise click.UsageError(f"{path} has no numbers nodes and spares; expected the options of a run")
+    return [f"node{number}" for number in range(1, sum(counts) + 1)]
+
+
 def _histories(path: Path) -> list[Verdict]:
     try:
         return [check_file(str(path), model="ferrite", checker=checker) for checker in CHECKERS]
@@ -93,15 +110,15 @@ def _histories(path: Path) -> list[Verdict]:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _logs(disks: Path, damaged: list[Any]) -> Iterator[tuple[bool, str]]:
+def _logs(disks: Path, names: list[str], damaged: list[Any]) -> Iterator[tuple[bool, str]]:
     """(is it fine, a line about it) for each node."""
+    missing = [name for name in names if not (disks / name).is_dir()]
+    if missing:
+        raise click.UsageError(f"{disks / missing[0]} is missing: the run had the nodes {', '.join(names)}")
     try:
-        folders = sorted(folder for folder in disks.iterdir() if folder.is_dir())
-        loaded = [(folder.name, _loaded(folder)) for folder in folders]
+        loaded = [(name, _loaded(disks / name)) for name in names]
     except OSError as error:
         raise click.UsageError(f"{disks} cannot be read: {error.strerror or error}") from error
-    if not loaded:
-        raise click.UsageError(f"{disks} holds no node; expected a folder node1 and so on")
     for name, disk in loaded:
         problem, text = _judged(disk)
         excused = name.removeprefix("node") in map(str, damaged)

@@ -85,10 +85,18 @@ def show_reproduced(tape: Tape, result: Result) -> None:
 def read_tape(path: Path) -> Tape:
     """The tape in a file; one line says what is wrong with it."""
     try:
-        if path.stat().st_size > BYTES_MAX:
+        if not path.is_file():
+            raise click.UsageError(
+                f"{path} is no regular file; expected the file `tape.json` that a run left"
+            )
+        with path.open("rb") as file:
+            content = file.read(BYTES_MAX + 1)
+        if len(content) > BYTES_MAX:
             raise click.UsageError(f"{path} has more than {BYTES_MAX} bytes; no tape is that long")
-        return from_json(path.read_text(encoding="utf-8"))
-    except (TapeInvalid, UnicodeDecodeError) as error:
+        return from_json(content.decode("utf-8"))
+    except TapeInvalid as error:
         raise click.UsageError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path}: byte {error.start} is no UTF-8; a tape is text") from error
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error

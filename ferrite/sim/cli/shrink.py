@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from ferrite.sim.cli.choices import SEED_MAX, Number, OutputFile, choice_of, choice_options
 from ferrite.sim.cli.commit import code_commit
@@ -13,13 +14,13 @@ from ferrite.sim.cli.console import stderr_console
 from ferrite.sim.cli.exit_codes import EXIT_CODES_HELP, exit_code
 from ferrite.sim.cli.output import write_text
 from ferrite.sim.cli.replay import read_tape, show_reproduced
-from ferrite.sim.cli.reports import leave_report, refuse_report, report_options
+from ferrite.sim.cli.reports import black_box_option, leave_report, refuse_report, report_options
 from ferrite.sim.cli.verdict import show_origin, show_verdict
 from ferrite.sim.cluster import Cluster
 from ferrite.sim.recording import Recording
 from ferrite.sim.report.folder import Origin, describe, report_tape, verdict_of
 from ferrite.sim.report.story import story_text
-from ferrite.sim.search.judge import judge_with_tape, play_to_end
+from ferrite.sim.search.judge import BlackBox, judge_with_tape, play_to_end, wants_black_box
 from ferrite.sim.search.shrink import TRIALS_MAX, NotReproduced, shrink
 from ferrite.sim.search.tapes import play
 from ferrite.sim.tape import to_json
@@ -50,6 +51,7 @@ The same invariant must break. Prints what is left, its story and why it fails; 
 )
 @click.option("--seed", type=Number(0, SEED_MAX), metavar="N", help="Shrink this seed instead of a tape.")
 @choice_options
+@black_box_option
 @click.option(
     "--trials",
     type=Number(1, TRIALS_LIMIT),
@@ -62,13 +64,22 @@ The same invariant must break. Prints what is left, its story and why it fails; 
 @report_options
 def shrink_command(
     *, tape: Path | None, seed: int | None, nodes: int, seconds: int, settings: tuple[tuple[str, str], ...],
-    trials: int, output: str | None, report: Path | None, no_report: bool,
+    blackbox: BlackBox, trials: int, output: str | None, report: Path | None, no_report: bool,
 ) -> int:  # fmt: skip
     """Find the failure, shrink it, tell it."""
     if (tape is None) == (seed is None):
         raise click.UsageError("name one of a tape and --seed")
+    if tape is not None:
+        _refuse_choice()
     refuse_report(report, no_report=no_report)
-    long, result = _first(tape, seed, nodes, seconds, settings)
+    if tape is not None:
+        long = read_tape(tape)
+        result = play_to_end(long, play(long))
+    else:
+        assert seed is not None, "one of the two is given"
+        options = choice_of(nodes, seconds, settings, seed=seed).options(seed)
+        cluster = Cluster(seed, options, keep_draws=True)
+        long, result = judge_with_tape(cluster, black_box=wants_black_box(blackbox, seed))
     if result.violation is None or long.violation != result.violation.name:
         return _nothing_to_shrink(long, result)
     shrunk = _shrunk(long, trials)
@@ -77,16 +88,14 @@ def shrink_command(
     return _tell(shrunk, report, no_report=no_report)
 
 
-def _first(
-    tape: Path | None, seed: int | None, nodes: int, seconds: int, settings: tuple[tuple[str, str], ...]
-) -> tuple[Tape, Result]:
-    """The tape to shrink, and what it does on this code."""
-    if tape is not None:
-        read = read_tape(tape)
-        return read, play_to_end(read, play(read))
-    assert seed is not None, "one of the two is given"
-    options = choice_of(nodes, seconds, settings, seed=seed).options(seed)
-    return judge_with_tape(Cluster(seed, options, keep_draws=True))
+def _refuse_choice() -> None:
+    """A tape has its options: what would change them is refused."""
+    context = click.get_current_context()
+    for name, option in (
+        ("nodes", "--nodes"), ("seconds", "--seconds"), ("settings", "--set"), ("blackbox", "--blackbox")
+    ):  # fmt: skip
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option} goes with --seed only: a tape has its options")
 
 
 def _nothing_to_shrink(tape: Tape, result: Result) -> int:

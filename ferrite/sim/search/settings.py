@@ -83,8 +83,8 @@ def apply_settings(options: Options, settings: tuple[Setting, ...]) -> Options:
         changes[key] = _value_like(known[key], key, text)
     try:
         return _replaced(options, changes) if changes else options
-    except (ValueError, AssertionError) as error:
-        raise SettingInvalid(str(error) or f"the combination {changes} is refused") from error
+    except ValueError as error:
+        raise SettingInvalid(str(error)) from error
 
 
 def _replaced(part: Any, changes: dict[str, Any]) -> Any:

@@ -43,12 +43,20 @@ ROOT = Path(__file__).parents[3]
         ("run --seed 1 --report / ", "/ holds other files; expected an empty folder or an older report"),
         ("run --seed 1 --report here --no-report", "choose one of --report and --no-report"),
         ("replay /no/such/file", "does not exist"),
-        ("replay /dev/null", "/dev/null: the tape is not JSON"),
+        ("replay /dev/null", "/dev/null is no regular file; expected the file `tape.json`"),
+        ("replay /dev/zero", "/dev/zero is no regular file"),
+        (f"replay {sys.executable}", "is no UTF-8; a tape is text"),
+        ("check /dev/null", "there is no operation in it, nothing to check"),
+        ("run --seed 1 --set replica.election_timeout_min_us=999999999", "election timeouts are a range"),
         ("replay / --report here", "is a directory"),
         ("shrink", "name one of a tape and --seed"),
         ("shrink --seed -1", "is not a whole number from 0"),
         ("shrink --seed 1 --trials 0", "from 1 to 100000"),
-        ("shrink /dev/null", "/dev/null: the tape is not JSON"),
+        ("shrink /dev/null", "/dev/null is no regular file"),
+        ("shrink /dev/null --nodes 5", "--nodes goes with --seed only: a tape has its options"),
+        ("shrink /dev/null --seconds 2", "--seconds goes with --seed only"),
+        ("shrink /dev/null --set nodes=3", "--set goes with --seed only"),
+        ("shrink /dev/null --blackbox always", "--blackbox goes with --seed only"),
         ("shrink /dev/null --seed 1", "name one of a tape and --seed"),
         ("recheck", "Missing argument 'FOLDER'"),
         ("recheck /no/such/folder", "does not exist"),
@@ -97,6 +105,14 @@ def test_a_reader_that_goes_away_is_no_violation() -> None:
         assert process.stdout.readline().startswith(b"0 ")
         process.stdout.close()
         assert process.wait() == 141
+
+
+def test_output_that_finds_no_room_is_told_of_in_one_line() -> None:
+    words = [sys.executable, "-m", "ferrite.sim", "options", "--seed", "7"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, check=False, text=True)
+    assert done.stderr == "ferrite-sim: cannot write: no space left on device\n"
+    assert done.returncode == 2
 
 
 def test_an_error_that_nobody_expected_is_a_crash_and_no_violation(

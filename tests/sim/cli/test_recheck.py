@@ -62,6 +62,14 @@ def test_a_damaged_log_is_a_violation_unless_a_fault_damaged_it(
     assert "; a fault damaged this disk" in capsys.readouterr().out
 
 
+def test_a_node_whose_disk_is_missing_is_missed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(folder / "disks" / "node2")
+    assert main(["recheck", str(folder)]) == 2
+    assert (
+        "disks/node2 is missing: the run had the nodes node1, node2, node3, node4" in capsys.readouterr().err
+    )
+
+
 def test_an_end_that_was_durable_and_is_gone_is_a_violation(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,7 +87,9 @@ def test_an_end_that_was_durable_and_is_gone_is_a_violation(
         (lambda folder: (folder / "verdict.json").write_text("[]"), "expected a verdict"),
         (lambda folder: (folder / "history.jsonl").write_text("{"), "history.jsonl: line 1"),
         (lambda folder: (folder / "history.jsonl").unlink(), "history.jsonl cannot be read"),
-        (lambda folder: (folder / "disks").rename(folder / "elsewhere"), "disks cannot be read"),
+        (lambda folder: (folder / "disks").rename(folder / "elsewhere"), "disks/node1 is missing"),
+        (lambda folder: (folder / "options.json").unlink(), "options.json cannot be read"),
+        (lambda folder: (folder / "options.json").write_text("{}"), "no numbers nodes and spares"),
     ],
 )
 def test_a_damaged_folder_is_refused_in_one_line(

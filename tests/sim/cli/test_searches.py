@@ -100,11 +100,26 @@ def test_a_planted_bug_that_survives_exits_1_and_is_named(
     assert "survived: 1" in capsys.readouterr().out.splitlines()
 
 
+def test_each_kill_is_told_with_its_seed_and_its_facts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ferrite.sim.search.kills import Hunted
+
+    kills = [
+        Hunted(number=1, start=start, seeds=2, cpu_us=1, check="S3", seed=70 + start, facts="two\nlogs")
+        for start in (1, 0)
+    ]
+    monkeypatch.setattr("ferrite.sim.cli.mutants._hunt_all", lambda *_: (kills, False))
+    assert main(["mutants", "--only", "1"]) == 0
+    assert "killed: 1 by seed 70: S3: two logs" in capsys.readouterr().out.splitlines()
+
+
 def test_the_list_says_what_each_bug_does(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mutants", "--list"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) > 30
     assert rows[0].split()[0] == "number"
+    assert rows[-1] == "numbers not in use: 49"
 
 
 def test_outside_of_a_source_checkout_the_command_says_so(
