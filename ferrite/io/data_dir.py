@@ -7,6 +7,8 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 from zlib import crc32
@@ -65,25 +67,34 @@ class DataDir:
         if node_id == NO_NODE:
             raise ValueError("node id 0 means nobody; node ids begin at 1")
         path = os.path.abspath(path)
-        descriptors: list[int] = []
-        try:
-            directory = _open_directory(path)
-            descriptors.append(directory)
-            lock = _lock(path, directory)
-            descriptors.append(lock)
-            for part in _PARTS:
-                os.close(_open_directory(os.path.join(path, part)))
+        with _locked(path) as (directory, lock):
+            _make_parts(path)
             warnings = _tidy(path, directory)
             identity = _next_boot(path, directory, node_id)
             return cls(path, directory, lock, identity, warnings)
-        except BaseException as error:
-            for descriptor in reversed(descriptors):
-                os.close(descriptor)
-            if isinstance(error, OSError):
-                raise DiskError(
-                    f"data directory {path}: {error}", disk_full=error.errno in _DISK_FULL
-                ) from error
-            raise
+
+    @classmethod
+    def create(cls, path: str, identity: Identity) -> DataDir:
+        """Make a directory of this identity to be filled; it must be missing or empty. It is a node's only after `seal`.
+
+        Until then a start refuses it, because its identity is missing. Raises `DataDirRefused`, `DataDirLocked`, `DiskError`.
+        """
+        path = os.path.abspath(path)
+        # Looked at before anything is made, so that a directory that is refused stays as it was.
+        if os.path.isdir(path) and os.listdir(path):
+            raise DataDirRefused(
+                f"data directory {path} is not empty: name one that is missing or empty, or move its content away"
+            )
+        with _locked(path) as (directory, lock):
+            if os.listdir(directory) != [_LOCK]:
+                raise DataDirRefused(f"data directory {path} is being used by somebody else: choose another")
+            _make_parts(path)
+            _anchor_log(os.path.join(path, "log"), replace(identity, boot=0))
+            return cls(path, directory, lock, identity, ())
+
+    def seal(self) -> None:
+        """Write the identity of a directory that `create` made, durably. What is in it must be durable before."""
+        _write_identity(self._directory, self.identity)
 
     def close(self) -> None:
         """Release the lock."""
@@ -91,6 +102,29 @@ class DataDir:
             os.close(self._lock)
             os.close(self._directory)
             self._lock = self._directory = -1
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[tuple[int, int]]:
+    """The directory, made if it is missing, and its lock; both are closed again when the block fails."""
+    descriptors: list[int] = []
+    try:
+        directory = _open_directory(path)
+        descriptors.append(directory)
+        lock = _lock(path, directory)
+        descriptors.append(lock)
+        yield directory, lock
+    except BaseException as error:
+        for descriptor in reversed(descriptors):
+            os.close(descriptor)
+        if isinstance(error, OSError):
+            raise DiskError(f"data directory {path}: {error}", disk_full=error.errno in _DISK_FULL) from error
+        raise
+
+
+def _make_parts(path: str) -> None:
+    for part in _PARTS:
+        os.close(_open_directory(os.path.join(path, part)))
 
 
 def _open_directory(path: str) -> int:

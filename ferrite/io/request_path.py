@@ -166,6 +166,33 @@ class Watch(Protocol):
         ...
 
 
+class Backup(Protocol):
+    """A copy of the store as of one moment, in pieces. Whoever has it closes it."""
+
+    @property
+    def name(self) -> str:
+        """A name for the file, without a path."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the pieces so far."""
+        ...
+
+    @property
+    def sha256(self) -> bytes:
+        """SHA-256 of the pieces so far."""
+        ...
+
+    async def next_piece(self) -> bytes:
+        """Wait for the next piece; nothing at the end. Raises `RequestRefused`: what came so far is no backup."""
+        ...
+
+    def close(self) -> None:
+        """Nobody reads any more. Closing twice is harmless."""
+        ...
+
+
 class RequestPath(Protocol):
     """What a node offers to its faces."""
 
@@ -214,6 +241,16 @@ class RequestPath(Protocol):
 
     async def transfer_leader(self, target: int, *, timeout_ms: int | None = None) -> int:
         """Hand leadership over (0: to the best voter); returns the new leader's id."""
+        ...
+
+    async def backup(
+        self, *, consistency: Consistency = Consistency.LINEARIZABLE, timeout_ms: int | None = None
+    ) -> Backup:
+        """Begin a copy of this node's state. Raises `RequestRefused`.
+
+        `LINEARIZABLE`: everything acknowledged before the call is in it. `SERIALIZABLE`: what this node has, also when
+        there is no quorum to ask.
+        """
         ...
 
     def status(self) -> NodeStatus:

@@ -42,6 +42,7 @@ from ferrite.io.node import Node, Outcome, Served, now_us
 from ferrite.io.node_status import NodeView
 from ferrite.io.request_path import (
     Answered,
+    Backup,
     CommandRejected,
     Done,
     MemberAddress,
@@ -54,6 +55,9 @@ from ferrite.io.watches import NodeWatch, Watches
 
 OVERLOADED_RETRY_MS = 100
 """About the time in which a full queue empties at the speed that filled it."""
+
+_ANY_KEY = b"0"
+"""For a read that only asks whether this node is up to date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +79,11 @@ class NodeRequests:
         identify: Identify,
         view: NodeView,
         watches: Watches,
+        begin_backup: Callable[[], Backup],
     ) -> None:
-        """`identify` asks an address who is there; `view` makes the status; `watches` are the node's own."""
+        """`identify` asks an address who is there; `view` makes the status; `watches` are the node's own; `begin_backup` pins
+        its state.
+        """
         self._node = node
         self._identity = identity
         self._origin = (identity.node_id, identity.boot)
@@ -86,6 +93,7 @@ class NodeRequests:
         self._election_ms = config.raft.election_timeout_min
         self._leader = _Leader()
         self._watches = watches
+        self._begin_backup = begin_backup
         self._leases = LeaseRequests(self._propose)
         self._carried: set[asyncio.Future[Answered]] = set()
         node.listen(self._note_leader)
@@ -257,6 +265,14 @@ class NodeRequests:
             )
         )
 
+    async def backup(
+        self, *, consistency: Consistency = Consistency.LINEARIZABLE, timeout_ms: int | None = None
+    ) -> Backup:
+        """Begin a copy of this node's state; a linearizable one begins once everything acknowledged so far is applied here."""
+        if consistency is Consistency.LINEARIZABLE:
+            await self.read(Exists(key=_ANY_KEY), timeout_ms=timeout_ms)
+        return self._begin_backup()
+
     def status(self) -> NodeStatus:
         """Return the present status; never blocks."""
         return self._view.status()
@@ -294,7 +310,7 @@ class NodeRequests:
         """
         try:
             await self._leader_known(deadline_us)
-            await self.read(Exists(key=b"0"), timeout_ms=max(1, (deadline_us - now_us()) // 1000))
+            await self.read(Exists(key=_ANY_KEY), timeout_ms=max(1, (deadline_us - now_us()) // 1000))
         except (TimeoutError, RequestRefused):
             raise OutcomeUnknown(
                 "unknown_outcome",

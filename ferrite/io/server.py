@@ -21,6 +21,7 @@ import structlog
 
 import ferrite
 from ferrite.core import Replica, events, messages
+from ferrite.io.backup.serving import Backups
 from ferrite.io.config import Config
 from ferrite.io.exit_codes import ExitCode
 from ferrite.io.grpc.handlers import RaftHandlers
@@ -74,6 +75,7 @@ class _Running:
     node: Node
     view: NodeView
     watches: Watches
+    backups: Backups
     housekeeping: Housekeeping
     transport: Transport
     grpc: GrpcServer
@@ -137,6 +139,7 @@ class _Server:
             limits=watch_limits(config),
             progress_interval_ms=config.network.watch_progress_interval,
         )
+        backups = self._backups(storage, replica, node)
         sources = Sources(
             facts=lambda: storage.state.facts,
             watchers=lambda: watches.count,
@@ -150,12 +153,21 @@ class _Server:
             return self._identity(storage, replica)
 
         ask = asker(config.network)
-        path = NodeRequests(node, config=config, identity=identity, identify=ask, view=view, watches=watches)
+        path = NodeRequests(
+            node,
+            config=config,
+            identity=identity,
+            identify=ask,
+            view=view,
+            watches=watches,
+            begin_backup=backups.begin,
+        )
         return _Running(
             storage=storage,
             node=node,
             view=view,
             watches=watches,
+            backups=backups,
             housekeeping=Housekeeping(
                 node,
                 identity=identity,
@@ -166,6 +178,15 @@ class _Server:
             transport=transport,
             grpc=GrpcServer(path, config, RaftHandlers(transport, who)),
             http=HttpServer(path, http_settings(config), lambda: _http_identity(who())),
+        )
+
+    def _backups(self, storage: Storage, replica: Replica, node: Node) -> Backups:
+        return Backups(
+            storage.state,
+            cluster_id=lambda: replica.status().cluster_id,
+            cluster_name=self._config.cluster.name,
+            source=storage.recovered.identity.node_id,
+            post=node.post_all,
         )
 
     async def _start(self, running: _Running) -> None:
@@ -243,6 +264,7 @@ class _Server:
         running.view.leaving = True
         running.housekeeping.close()
         running.watches.end("this node shuts down; go on at another one")
+        running.backups.end("this node shuts down; begin anew at another one")
 
     async def _close(self, running: _Running, drain_ms: int) -> None:
         """Everything in order. A thread that hangs in a dead disk is left behind, and the process ends without it."""
@@ -253,6 +275,7 @@ class _Server:
                 await running.node.close()
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(None, running.watches.close)
+                await loop.run_in_executor(None, running.backups.close)
                 await loop.run_in_executor(None, running.storage.close)
         except TimeoutError:
             code = (

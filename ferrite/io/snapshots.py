@@ -63,19 +63,11 @@ class SnapshotFiles:
 
         Raises StoreError when the state cannot be read, SnapshotInvalid when the file does not read back, OSError.
         """
-        header = SnapshotHeader(
-            snapshot_id=os.urandom(16) if snapshot_id is None else snapshot_id,
-            cluster_id=cluster_id,
-            group_id=pinned.group_id,
-            last_index=pinned.state.applied_index,
-            last_term=pinned.state.applied_term,
-            membership=membership_payload(pinned.store, pinned.group_id),
-            source=self._node_id,
-        )
+        header = header_of(pinned, cluster_id, self._node_id, snapshot_id=snapshot_id)
         temporary = self._path(header.snapshot_id, header.last_index, _TEMPORARY)
         try:
             _write_durably(
-                temporary, write_snapshot(header, _yielding(replicated_pairs(pinned.store, pinned.group_id)))
+                temporary, write_snapshot(header, yielding(replicated_pairs(pinned.store, pinned.group_id)))
             )
             meta = SnapshotMeta(
                 snapshot_id=header.snapshot_id,
@@ -83,7 +75,7 @@ class SnapshotFiles:
                 last_term=header.last_term,
                 size_bytes=temporary.stat().st_size,
             )
-            for _ in _yielding(self._read(temporary, meta, cluster_id).pairs):
+            for _ in yielding(self._read(temporary, meta, cluster_id).pairs):
                 pass
             publish(temporary, self._path(header.snapshot_id, header.last_index, _COMPLETE))
         finally:
@@ -156,7 +148,22 @@ def _write_durably(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _yielding(pairs: Iterable[Pair]) -> Iterator[Pair]:
+def header_of(
+    pinned: PinnedState, cluster_id: bytes, source: NodeId, *, snapshot_id: bytes | None = None
+) -> SnapshotHeader:
+    """Return the header of a file with the pinned state; `snapshot_id` None draws one. Raises StoreError."""
+    return SnapshotHeader(
+        snapshot_id=os.urandom(16) if snapshot_id is None else snapshot_id,
+        cluster_id=cluster_id,
+        group_id=pinned.group_id,
+        last_index=pinned.state.applied_index,
+        last_term=pinned.state.applied_term,
+        membership=membership_payload(pinned.store, pinned.group_id),
+        source=source,
+    )
+
+
+def yielding(pairs: Iterable[Pair]) -> Iterator[Pair]:
     """Pass the pairs on and let other threads run now and then."""
     for number, pair in enumerate(pairs):
         if number % PAIRS_BETWEEN_YIELDS == 0:

@@ -46,6 +46,7 @@ from ferrite.io.node_status import NodeView, Sources
 from ferrite.io.organs import Organs
 from ferrite.io.request_path import MemberAddress, OutcomeUnknown, RequestRefused
 from ferrite.io.requests import NodeRequests
+from tests.io.backup.fakes import FakeBackup
 from tests.io.node_fakes import FakeSnapshots, watches
 from tests.io.test_requests import config_of, presence
 
@@ -156,7 +157,13 @@ class Cluster:
         sources = Sources(facts=lambda: state.facts, watchers=lambda: watching.count, counters=dict)
         view = NodeView(node, config=config, identity=identity, sources=sources)
         path = NodeRequests(
-            node, config=config, identity=identity, identify=identify, view=view, watches=watching
+            node,
+            config=config,
+            identity=identity,
+            identify=identify,
+            view=view,
+            watches=watching,
+            begin_backup=FakeBackup,
         )
         self.nodes[node_id], self.replicas[node_id], self.paths[node_id] = node, replica, path
         organs = Organs(

@@ -38,6 +38,7 @@ from ferrite.io.node_identity import NodeIdentity
 from ferrite.io.node_status import NodeView, Sources
 from ferrite.io.request_path import CommandRejected, MemberAddress, OutcomeUnknown, RequestRefused
 from ferrite.io.requests import NodeRequests
+from tests.io.backup.fakes import FakeBackup
 from tests.io.node_fakes import (
     INSTANCE,
     FakeWatchedState,
@@ -73,6 +74,7 @@ class Desk(Rig):
     def __init__(self, config: Config, there: Mapping[str, NodeIdentity]) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.backup = FakeBackup()
 
         async def identify(address: str) -> NodeIdentity:
             self.asked.append(address)
@@ -98,6 +100,7 @@ class Desk(Rig):
             identify=identify,
             view=self.view,
             watches=self.watches,
+            begin_backup=lambda: self.backup,
         )
 
     def answers(self, outcome: actions.Reply | actions.Refuse | actions.Abandon) -> None:
@@ -212,6 +215,18 @@ async def test_a_read_asks_for_its_consistency_and_returns_what_the_store_has(de
     assert answered.result == GetResult(revision=7, entry=None)
     [event] = [fact for fact in desk.replica.seen if isinstance(fact, events.ReadRequested)]
     assert (event.consistency, event.max_staleness_us) == (Consistency.SERIALIZABLE, 30_000)
+
+
+async def test_a_backup_begins_once_this_node_has_everything_that_was_acknowledged(desk: Desk) -> None:
+    desk.answers(reply(None))
+    assert await desk.path.backup(timeout_ms=1000) is desk.backup
+    [event] = [fact for fact in desk.replica.seen if isinstance(fact, events.ReadRequested)]
+    assert event.consistency is Consistency.LINEARIZABLE
+
+
+async def test_a_backup_of_what_this_node_has_asks_nobody(desk: Desk) -> None:
+    assert await desk.path.backup(consistency=Consistency.SERIALIZABLE) is desk.backup
+    assert not [fact for fact in desk.replica.seen if isinstance(fact, events.ReadRequested)]
 
 
 async def test_a_cancelled_write_leaves_nothing_behind_once_it_is_answered(desk: Desk) -> None:

@@ -1,5 +1,16 @@
 """The key-value machine: pure, on an ordered byte store that the host gives (front door)."""
 
+from ferrite.core.kv.backup import (
+    REVISION_BUMP_MAX,
+    BackupContents,
+    BackupNote,
+    BackupSummary,
+    RestorePlan,
+    backup_pairs,
+    open_backup,
+    restored,
+    summarize,
+)
 from ferrite.core.kv.codec import (
     BATCH_OPERATIONS_MAX,
     KEY_BYTES_MAX,
@@ -119,6 +130,7 @@ from ferrite.core.kv.watch_values import (
 )
 from ferrite.core.snapshot_file import (
     ExpectedSnapshot,
+    SealCheck,
     SnapshotContents,
     SnapshotHeader,
     SnapshotInvalid,
@@ -130,6 +142,9 @@ __all__ = [
     "AppliedBatch",
     "AutoCompaction",
     "BATCH_OPERATIONS_MAX",
+    "BackupContents",
+    "BackupNote",
+    "BackupSummary",
     "Batch",
     "BatchResult",
     "CLIENT_ID_BYTES_MAX",
@@ -194,11 +209,14 @@ __all__ = [
     "PutResult",
     "Query",
     "QueryResult",
+    "REVISION_BUMP_MAX",
     "Range",
     "RangeResult",
     "ReadLimits",
     "ReadableStore",
+    "RestorePlan",
     "RevisionChanges",
+    "SealCheck",
     "Session",
     "SessionLimits",
     "SetNoSpace",
@@ -224,6 +242,7 @@ __all__ = [
     "WatchRefused",
     "WatchSpec",
     "Write",
+    "backup_pairs",
     "decode_command",
     "encode_command",
     "install_batches",
@@ -232,9 +251,12 @@ __all__ = [
     "load_state",
     "local_key",
     "membership_payload",
+    "open_backup",
     "read_history",
     "read_snapshot",
     "replicated_pairs",
+    "restored",
     "state_hash",
+    "summarize",
     "write_snapshot",
 ]

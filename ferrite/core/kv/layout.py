@@ -143,6 +143,10 @@ class Layout:
         """Return the key of a client's session or tombstone."""
         return self._group + _SESSION + client_id
 
+    def split_session(self, key: bytes) -> bytes:
+        """Return the client id of a session's key."""
+        return key[_PREFIX_BYTES:]
+
     def activity(self, last_active_us: int, client_id: bytes) -> bytes:
         """Return the key that orders a session by its last activity."""
         return self._group + _ACTIVITY + _NUMBER.pack(last_active_us) + client_id

@@ -59,6 +59,8 @@ class SessionLimits:
 
 _LIVE: Final = 0
 _TOMBSTONE: Final = 1
+TOMBSTONE_RECORD: Final[bytes] = msgpack.packb([_TOMBSTONE])
+"""What stands in the place of a session that ended."""
 
 
 class _Record:
@@ -220,7 +222,7 @@ class Sessions:
         meta, layout, overlay = self._meta, self._layout, self._overlay
         overlay.delete(layout.activity(last_active_us, client_id))
         self._loaded[client_id] = None
-        overlay.put(layout.session(client_id), msgpack.packb([_TOMBSTONE]))
+        overlay.put(layout.session(client_id), TOMBSTONE_RECORD)
         overlay.put(layout.buried(meta.buried_next), client_id)
         meta.buried_next += 1
         meta.session_count -= 1

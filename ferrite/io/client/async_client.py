@@ -399,8 +399,8 @@ class AsyncClient:
         """Hand leadership to a voter (0: the best one). Returns the new leader's id. Raises `ChangeRefused`."""
         return await management.transfer_leader(self._engine, target, timeout_s)
 
-    def backup(self, endpoint: str | None = None) -> AsyncIterator[bytes]:
+    def backup(self, endpoint: str | None = None, *, serializable: bool = False) -> AsyncIterator[bytes]:
         """A consistent copy of the whole store, in chunks, for `ferritectl backup restore`; verified when the last one has
-        come.
+        come. Everything acknowledged before is in it; with `serializable` what the node has, also without a quorum.
         """
-        return management.backup(self._engine, endpoint)
+        return management.backup(self._engine, endpoint, serializable=serializable)

@@ -96,7 +96,7 @@ class Connection(Protocol):
         """One watch, until its end. Raises `StreamBroken`."""
         ...
 
-    def backup(self) -> AsyncIterator[bytes]:
+    def backup(self, *, serializable: bool) -> AsyncIterator[bytes]:
         """The bytes of a backup, verified at the end. Raises `StreamBroken`, and `FerriteError` when it is refused."""
         ...
 

@@ -237,13 +237,13 @@ class GrpcConnection:
         finally:
             call.cancel()
 
-    async def backup(self) -> AsyncIterator[bytes]:
+    async def backup(self, *, serializable: bool) -> AsyncIterator[bytes]:
         """See `Connection`."""
         try:
             channel = await self._ready(self._connect_timeout_s)
         except _CannotConnect as error:
             raise StreamBroken(str(error)) from None
-        async for data in backup_chunks(channel):
+        async for data in backup_chunks(channel, serializable=serializable):
             yield data
 
 

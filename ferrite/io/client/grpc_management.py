@@ -113,14 +113,14 @@ def _member(member: pb.Member, leader_id: int) -> Member:
     )
 
 
-async def backup_chunks(channel: aio.Channel) -> AsyncIterator[bytes]:
+async def backup_chunks(channel: aio.Channel, *, serializable: bool) -> AsyncIterator[bytes]:
     """The data of a backup. Raises `StreamBroken` when it is not complete, or not what the server read."""
     open_stream: Any = channel.unary_stream(
         _SERVICE + "Backup",
         request_serializer=pb.BackupRequest.SerializeToString,
         response_deserializer=pb.BackupChunk.FromString,
     )
-    call = open_stream(pb.BackupRequest())
+    call = open_stream(pb.BackupRequest(serializable=serializable))
     digest, size, expected, seal = hashlib.sha256(), 0, 0, b""
     try:
         async for chunk in call:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 
 from ferrite.core import kv
+from ferrite.core.client import Failure
 from ferrite.io.client.connection import (
     Answered,
     Done,
@@ -22,7 +23,7 @@ from ferrite.io.client.connection import (
     StreamBroken,
     WatchPiece,
 )
-from ferrite.io.client.errors import Unsupported
+from ferrite.io.client.errors import FerriteError, error_of
 from ferrite.io.client.http_management import CLUSTER_OPERATIONS, cluster_request, cluster_result
 from ferrite.io.client.http_words import body_of, leases_result, result_of, watch_body, watch_piece
 from ferrite.io.client.request import Request, WatchSpec
@@ -33,6 +34,8 @@ CONNECTIONS_MAX: Final = 100
 """To one endpoint; further calls wait for one of them."""
 WATCH_SILENCE_S: Final = 30.0
 """Servers give a sign of life every 10 s."""
+BACKUP_SILENCE_S: Final = 60.0
+"""The next piece of a backup takes milliseconds; longer than a stall of the node's disk."""
 LINE_BYTES_MAX: Final = 256 << 20
 """Of one revision of a watch: a bound against nonsense. A transaction of 128 values of 1 MiB, in base64, is below."""
 _JSON: Final = {"Content-Type": "application/json"}
@@ -121,11 +124,24 @@ class HttpConnection:
         except (aiohttp.ClientError, TimeoutError, OSError, *_NO_ANSWER) as error:
             raise StreamBroken(f"{self._address}: {error!r}") from None
 
-    def backup(self) -> AsyncIterator[bytes]:
-        """HTTP has none. Raises `Unsupported`."""
-        raise Unsupported(
-            "backups are made over gRPC: give a gRPC endpoint, or protocol='auto'", code="unsupported"
+    async def backup(self, *, serializable: bool) -> AsyncIterator[bytes]:
+        """See `Connection`. The file's own footer says whether it is whole."""
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self._connect_timeout_s, sock_read=BACKUP_SILENCE_S
         )
+        query = {"consistency": "serializable"} if serializable else {}
+        seal = kv.SealCheck()
+        try:
+            async with self._open().get("/backup", params=query, timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise _refused(await answer.json(content_type=None))
+                async for data in answer.content.iter_any():
+                    seal.update(data)
+                    yield data
+        except (aiohttp.ClientError, TimeoutError, OSError, *_NO_ANSWER) as error:
+            raise StreamBroken(f"{self._address}: {error!r}") from None
+        if not seal.whole:
+            raise StreamBroken(f"{self._address}: the backup is not whole, or not the bytes that were sent")
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -197,3 +213,8 @@ def _leader(found: dict[str, Any]) -> Leader | None:
     if isinstance(leader, int):
         return Leader(node_id=leader)
     return Leader(node_id=leader["id"], http_addr=leader["http_addr"], grpc_addr=leader["grpc_addr"])
+
+
+def _refused(problem: dict[str, Any]) -> FerriteError:
+    refusal = _refusal(problem)
+    return error_of(Failure(code=refusal.code, detail=refusal.detail, certainly_not_applied=True))

@@ -74,11 +74,11 @@ async def _change(engine: Engine, operation: ClusterOperation, timeout_s: float 
     return await engine.manage(operation, int, timeout_s, kind=CallKind.UNREPEATABLE)
 
 
-async def backup(engine: Engine, endpoint: str | None) -> AsyncIterator[bytes]:
+async def backup(engine: Engine, endpoint: str | None, *, serializable: bool) -> AsyncIterator[bytes]:
     """See `AsyncClient.backup`."""
     _, connection = await engine.any_connection(engine.timeout_s(None), endpoint)
     try:
-        async for data in connection.backup():
+        async for data in connection.backup(serializable=serializable):
             yield data
     except StreamBroken as error:
         raise Unavailable(f"the backup broke off: {error}", code="unreachable") from None

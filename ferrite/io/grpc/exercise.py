@@ -7,6 +7,7 @@ every node refuses, unless `allow_changes`; even then the voters stay who they a
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ferrite.io.grpc.exercise_calls import HEALTH, MANAGEMENT, RAFT, Caller, Fai
 from ferrite.io.grpc.exercise_kv import KvSteps
 from ferrite.io.grpc.pb import management_pb2, raft_pb2
 
+_BACKUP_BYTES_MAX: Final = 16 << 20  # a visit is no download of the whole store
 _NOT_A_NODE_ID: Final = 2**64 - 1
 
 
@@ -176,14 +178,24 @@ class _Run:
         return await self._caller.refused(f"{MANAGEMENT}/RemoveMember", request, "invalid")
 
     async def _backup(self) -> str:
-        backup: Any = self._caller.channel.unary_stream(f"/{MANAGEMENT}/Backup")
-        try:
-            await backup(b"", timeout=self._caller.timeout_s).read()
-        except aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                return "says that this version has none"
-            raise
-        raise Failed("sent something, where this version has no backups")
+        open_stream: Any = self._caller.channel.unary_stream(
+            f"/{MANAGEMENT}/Backup",
+            request_serializer=management_pb2.BackupRequest.SerializeToString,
+            response_deserializer=management_pb2.BackupChunk.FromString,
+        )
+        backup = open_stream(management_pb2.BackupRequest(), timeout=self._caller.timeout_s)
+        name, size, last = "", 0, management_pb2.BackupChunk()
+        digest = hashlib.sha256()
+        async for chunk in backup:
+            name, last = name or chunk.name, chunk
+            size += len(chunk.data)
+            digest.update(chunk.data)
+            if size > _BACKUP_BYTES_MAX:
+                backup.cancel()
+                return f"{name}; the first {size} bytes were read, the rest was left"
+        expect(last.sha256 == digest.digest(), "what came has not the SHA-256 that the last message names")
+        expect(last.size_bytes == size, f"{size} bytes came, the last message says {last.size_bytes}")
+        return f"{name}, {size} bytes with the right SHA-256"
 
     async def _transfer_leader(self) -> str:
         if not self._allow_changes:

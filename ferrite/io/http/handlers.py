@@ -14,6 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from ferrite.io.config import LimitsConfig
 from ferrite.io.http.accept import accepted
+from ferrite.io.http.backup_stream import BACKUP_QUERY, begin_backup
 from ferrite.io.http.checks import (
     LIVENESS_CHECKS,
     READINESS_CHECKS,
@@ -35,7 +36,7 @@ from ferrite.io.http.cluster_json import (
     parse_remove_member,
     parse_transfer_leader,
 )
-from ferrite.io.http.exchange import Call, HttpAnswer, Route, json_answer, text_answer
+from ferrite.io.http.exchange import Call, HttpAnswer, HttpStream, Route, json_answer, text_answer
 from ferrite.io.http.json_body import parse_json
 from ferrite.io.http.kv_handlers import KvHandlers
 from ferrite.io.http.openapi import openapi_document
@@ -75,6 +76,7 @@ class Handlers:
             Route(method="POST", path="/change-membership", handler=self._change_membership),
             Route(method="POST", path="/remove-member", handler=self._remove_member),
             Route(method="POST", path="/transfer-leader", handler=self._transfer_leader),
+            Route(method="GET", path="/backup", handler=self._backup, query=BACKUP_QUERY),
             Route(method="GET", path="/", handler=self._index),
             Route(method="GET", path="/health", handler=self._health),
             Route(method="GET", path="/livez", handler=self._livez, query=_PROBE_QUERY),
@@ -114,6 +116,9 @@ class Handlers:
         request = parse_transfer_leader(_optional_json(call.body))
         leader = await self._request_path.transfer_leader(request.target, timeout_ms=request.timeout_ms)
         return json_answer({"leader": leader or None})
+
+    async def _backup(self, call: Call) -> HttpStream:
+        return await begin_backup(self._request_path, call)
 
     # -- state of the node
 

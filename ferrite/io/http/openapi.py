@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ferrite.io.config import LimitsConfig
+from ferrite.io.http.backup_stream import OCTET_STREAM
 from ferrite.io.http.exchange import JSON, PROBLEM_JSON
 from ferrite.io.http.openapi_kv_schemas import LEASE_ID, kv_schemas
-from ferrite.io.http.openapi_operations import DOOR, OPERATIONS, PROMETHEUS, STREAM, TEXT, Documented
+from ferrite.io.http.openapi_operations import DOOR, FILE, OPERATIONS, PROMETHEUS, STREAM, TEXT, Documented
 from ferrite.io.http.openapi_schemas import BOOLEAN, COUNT, ENCODING, STRING, TIMEOUT_MS, Schema, ref, schemas
 from ferrite.io.http.problems import PROBLEM_KINDS
 from ferrite.io.http.watch_json import EVENT_STREAM, NDJSON
@@ -135,5 +136,7 @@ def _content(answer: str) -> dict[str, Any]:
         return {"text/plain": {"schema": STRING}, "application/openmetrics-text": {"schema": STRING}}
     if answer == STREAM:
         return {NDJSON: {"schema": ref("WatchLine")}, EVENT_STREAM: {"schema": STRING}}
+    if answer == FILE:
+        return {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}}
     schema: Schema = {"type": "object"} if answer == "object" else ref(answer)
     return {JSON: {"schema": schema}}

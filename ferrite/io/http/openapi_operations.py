@@ -53,6 +53,7 @@ _PROBE_QUERY: Final = ("verbose", "exclude")
 TEXT: Final = "text"
 PROMETHEUS: Final = "prometheus"
 STREAM: Final = "stream"
+FILE: Final = "file"
 
 OPERATIONS: Final = (
     Documented(
@@ -153,6 +154,10 @@ OPERATIONS: Final = (
         method="post", path="/transfer-leader", summary="Hand leadership to a voter (0: the best one).",
         request="TransferLeaderRequest", body_required=False, answer="TransferLeaderAnswer",
         problems=(*_BODY, *_CLUSTER, *_CHANGE, "transfer_failed"), example={"node_id": 0},
+    ),
+    Documented(
+        method="get", path="/backup", summary="A copy of the store as of one moment: a file that verifies itself.",
+        answer=FILE, problems=(*_CLUSTER, *_READ), query=("consistency", "timeout_ms"),
     ),
     Documented(method="get", path="/", summary="What is served here.", answer="Index"),
     Documented(

@@ -47,6 +47,7 @@ from ferrite.io.request_path import (
     RequestError,
     RequestRefused,
 )
+from tests.io.backup.fakes import FakeBackup
 from tests.io.grpc import fakes
 from tests.io.http import helpers
 
@@ -104,6 +105,9 @@ class ScriptedNode:
     specs: list[WatchSpec] = field(default_factory=list)
     asked: int = 0
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    backups: list[Consistency] = field(default_factory=list)
+    next_backup: FakeBackup = field(default_factory=FakeBackup)
+    backup_error: RequestError | None = None
 
     async def write(
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
@@ -186,6 +190,14 @@ class ScriptedNode:
 
     async def initialize(self, members: Any, *, timeout_ms: int | None = None) -> NodeStatus:
         return self.status()
+
+    async def backup(
+        self, *, consistency: Consistency = Consistency.LINEARIZABLE, timeout_ms: int | None = None
+    ) -> FakeBackup:
+        self.backups.append(consistency)
+        if self.backup_error is not None:
+            raise self.backup_error
+        return self.next_backup
 
     def status(self) -> NodeStatus:
         leader = next((member for member in self.members if member.node_id == self.leader_id), None)

@@ -52,6 +52,7 @@ from ferrite.io.request_path import (
     NodeStatus,
     RequestError,
 )
+from tests.io.backup.fakes import FakeBackup
 
 IDENTITY = NodeIdentity(
     node_id=1,
@@ -158,6 +159,8 @@ class FakeRequestPath:
     results: dict[type, Any] = field(default_factory=dict)
     watches: list[FakeWatch] = field(default_factory=list)
     begun: set[asyncio.Task[None]] = field(default_factory=set)
+    next_backup: FakeBackup = field(default_factory=FakeBackup)
+    backups: list[FakeBackup] = field(default_factory=list)
 
     async def write(
         self, operation: Operation, *, session: Session | None = None, timeout_ms: int | None = None
@@ -257,6 +260,13 @@ class FakeRequestPath:
         watch = FakeWatch(spec, self.revision)
         self.watches.append(watch)
         return watch
+
+    async def backup(
+        self, *, consistency: Consistency = Consistency.LINEARIZABLE, timeout_ms: int | None = None
+    ) -> FakeBackup:
+        await self._enter("backup", consistency, timeout_ms=timeout_ms)
+        self.backups.append(self.next_backup)
+        return self.next_backup
 
     async def initialize(
         self, members: Sequence[MemberAddress] | None, *, timeout_ms: int | None = None

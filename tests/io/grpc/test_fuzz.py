@@ -64,8 +64,6 @@ def _answer(method: Method, data: bytes) -> StatusCode:
 def test_any_bytes_are_answered_or_refused_as_an_invalid_argument(name: str, data: bytes) -> None:
     methods = {method.path: method for method in client_methods(FakeRequestPath(results=prepared()), _CONFIG)}
     allowed = {StatusCode.OK, StatusCode.INVALID_ARGUMENT}
-    if name.endswith("/Backup"):
-        allowed = {StatusCode.UNIMPLEMENTED, StatusCode.INVALID_ARGUMENT}
     assert _answer(methods[name], data) in allowed
 
 

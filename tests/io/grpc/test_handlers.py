@@ -1,6 +1,7 @@
 """Every RPC over a real server: what goes in, what the request path is asked, what comes out."""
 
 import asyncio
+import hashlib
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,9 +11,21 @@ from grpc import aio
 
 from ferrite.core import Consistency
 from ferrite.core.kv import Delete, Get, ListKeys, Put, Session
+from ferrite.io.grpc.handlers import client_methods, management
 from ferrite.io.grpc.pb import kv_pb2, management_pb2, raft_pb2
-from ferrite.io.request_path import MemberAddress
-from tests.io.grpc.fakes import IDENTITY, Served, call, eventually, make_config, serving
+from ferrite.io.grpc.status import RpcError, StatusCode
+from ferrite.io.request_path import MemberAddress, RequestRefused
+from tests.io.backup.fakes import FakeBackup
+from tests.io.grpc.fakes import (
+    IDENTITY,
+    FakeRequestPath,
+    Served,
+    call,
+    eventually,
+    make_config,
+    serving,
+)
+from tests.io.grpc.streams import Context, SlowWriter
 
 
 async def test_a_value_that_was_set_is_read_back_with_its_revisions_and_the_leader() -> None:
@@ -293,12 +306,64 @@ async def test_a_member_is_removed_by_its_id() -> None:
         assert (removed.index, served.path.calls[-1][:2]) == (44, ("remove_member", 2))
 
 
-async def test_a_backup_says_that_it_is_not_there_yet() -> None:
+async def _backup(served: Served, request: management_pb2.BackupRequest) -> list[management_pb2.BackupChunk]:
+    stream: Any = served.channel.unary_stream(
+        "/ferrite.management.ManagementService/Backup",
+        request_serializer=management_pb2.BackupRequest.SerializeToString,
+        response_deserializer=management_pb2.BackupChunk.FromString,
+    )
+    return [chunk async for chunk in stream(request, timeout=20)]
+
+
+async def test_a_backup_begins_with_its_name_and_ends_with_its_size_and_hash() -> None:
     async with serving() as served:
-        backup: Any = served.channel.unary_stream("/ferrite.management.ManagementService/Backup")
+        chunks = await _backup(served, management_pb2.BackupRequest())
+    data = b"firstsecond"
+    assert chunks == [
+        management_pb2.BackupChunk(name="test-1.backup"),
+        management_pb2.BackupChunk(data=b"first"),
+        management_pb2.BackupChunk(data=b"second"),
+        management_pb2.BackupChunk(size_bytes=len(data), sha256=hashlib.sha256(data).digest()),
+    ]
+    assert served.path.calls[-1][1] is Consistency.LINEARIZABLE
+    assert [backup.closed for backup in served.path.backups] == [True]
+
+
+async def test_a_backup_of_what_the_node_has_is_asked_for_by_name() -> None:
+    async with serving() as served:
+        await _backup(served, management_pb2.BackupRequest(serializable=True))
+    assert served.path.calls[-1][1] is Consistency.SERIALIZABLE
+
+
+async def test_a_backup_that_breaks_off_ends_with_an_error_and_without_a_hash() -> None:
+    refused = RequestRefused("shutting_down", "going")
+    path = FakeRequestPath(next_backup=FakeBackup(then=refused))
+    async with serving(path=path) as served:
         with pytest.raises(aio.AioRpcError) as found:
-            await backup(b"", timeout=20).read()
-        assert found.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            await _backup(served, management_pb2.BackupRequest())
+        assert found.value.code() is grpc.StatusCode.UNAVAILABLE
+        await eventually(lambda: path.next_backup.closed)
+
+
+async def test_a_backup_ends_when_its_reader_goes() -> None:
+    path = FakeRequestPath(next_backup=FakeBackup(hangs=True))
+    async with serving(path=path) as served:
+        stream: Any = served.channel.unary_stream("/ferrite.management.ManagementService/Backup")
+        reading = stream(b"", timeout=20)
+        await reading.read()
+        reading.cancel()
+        await eventually(lambda: path.next_backup.closed)
+
+
+async def test_a_backup_that_nobody_reads_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(management, "BACKUP_READER_TIMEOUT_S", 0.01)
+    path = FakeRequestPath()
+    methods = {method.path: method for method in client_methods(path, make_config())}
+    method = methods["/ferrite.management.ManagementService/Backup"]
+    with pytest.raises(RpcError) as cut:
+        await method.stream(b"", Context(), SlowWriter())
+    assert cut.value.code is StatusCode.ABORTED
+    assert path.next_backup.closed
 
 
 async def test_metrics_are_the_nodes_status() -> None:

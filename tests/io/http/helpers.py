@@ -52,6 +52,7 @@ from ferrite.core.kv import (
 from ferrite.io.config import LimitsConfig
 from ferrite.io.http import HttpServer, HttpSettings, Identity
 from ferrite.io.request_path import Answered, MemberAddress, MemberStatus, NodeStatus
+from tests.io.backup.fakes import FakeBackup
 
 KIB, MIB = 1024, 2**20
 LIMITS = LimitsConfig(
@@ -193,6 +194,7 @@ class FakeRequestPath:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     watching: bool = False
     watches: list[FakeWatch] = field(default_factory=list)
+    next_backup: FakeBackup | None = None
 
     async def _begin(self, *call: Any) -> None:
         self.calls.append(call)
@@ -250,6 +252,14 @@ class FakeRequestPath:
         if not self.watching:
             made.feed(delivery(8, put_event(b"k", b"v", 8, ENTRY)), ENDED)
         return made
+
+    async def backup(
+        self, *, consistency: Consistency = Consistency.LINEARIZABLE, timeout_ms: int | None = None
+    ) -> FakeBackup:
+        self.calls.append(("backup", consistency, timeout_ms))
+        if self.failure is not None:
+            raise self.failure
+        return self.next_backup or FakeBackup()
 
     def _entry(self, key: bytes) -> KeyValue | None:
         if key not in self.keys:

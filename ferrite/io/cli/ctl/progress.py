@@ -8,16 +8,24 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bytes_progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Bytes so far and their speed; the total is not known beforehand."""
+def bytes_progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Bytes so far and their speed; a bar when the total is known beforehand."""
     from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TransferSpeedColumn,
+    )
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    first = SpinnerColumn() if total is None else BarColumn()
+    columns = (first, TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
     with Progress(
         *columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty(), transient=True
     ) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)
 
 

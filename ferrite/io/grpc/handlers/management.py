@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
+from ferrite.core import Consistency
 from ferrite.io.grpc.management_convert import health_message, member_address, members_of, metrics_message
 from ferrite.io.grpc.pb import management_pb2
 from ferrite.io.grpc.service import CallContext, Writer, timeout_ms
 from ferrite.io.grpc.status import RpcError, StatusCode
 from ferrite.io.request_path import RequestPath
 from ferrite.io.validation import MANAGEMENT_TIMEOUT_MS_MAX, check_node_id, check_voters
+
+BACKUP_READER_TIMEOUT_S: Final = 60.0
+"""A reader that takes nothing for so long is cut: while it lives, the files of its moment stay on disk."""
 
 
 class ManagementHandlers:
@@ -82,7 +89,26 @@ class ManagementHandlers:
     async def backup(
         self, request: management_pb2.BackupRequest, context: CallContext, writer: Writer
     ) -> None:
-        raise RpcError(StatusCode.UNIMPLEMENTED, "this version of Ferrite cannot make backups over gRPC yet")
+        consistency = Consistency.SERIALIZABLE if request.serializable else Consistency.LINEARIZABLE
+        backup = await self._path.backup(consistency=consistency)
+        try:
+            await _send(writer, management_pb2.BackupChunk(name=backup.name))
+            while piece := await backup.next_piece():
+                await _send(writer, management_pb2.BackupChunk(data=piece))
+            await _send(
+                writer, management_pb2.BackupChunk(size_bytes=backup.size_bytes, sha256=backup.sha256)
+            )
+        finally:
+            backup.close()
+
+
+async def _send(writer: Writer, chunk: management_pb2.BackupChunk) -> None:
+    try:
+        async with asyncio.timeout(BACKUP_READER_TIMEOUT_S):
+            await writer.send(chunk.SerializeToString())
+    except TimeoutError:
+        detail = f"nothing of the backup was read for {BACKUP_READER_TIMEOUT_S:g} s"
+        raise RpcError(StatusCode.ABORTED, detail) from None
 
 
 def _management_timeout_ms(context: CallContext) -> int | None:

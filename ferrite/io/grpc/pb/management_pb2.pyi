@@ -234,8 +234,10 @@ class GetLeaderResponse(_message.Message):
     def __init__(self, leader_id: _Optional[int] = ..., http_addr: _Optional[str] = ..., grpc_addr: _Optional[str] = ..., is_leader: _Optional[bool] = ..., term: _Optional[int] = ...) -> None: ...
 
 class BackupRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("serializable",)
+    SERIALIZABLE_FIELD_NUMBER: _ClassVar[int]
+    serializable: bool
+    def __init__(self, serializable: _Optional[bool] = ...) -> None: ...
 
 class BackupChunk(_message.Message):
     __slots__ = ("name", "size_bytes", "data", "sha256")
