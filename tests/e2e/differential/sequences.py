@@ -30,7 +30,7 @@ class Sequence:
 
 
 def _any_of(*weighted: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """One of several kinds, by weight. (`one_of` weighs alternatives inside a kind, and one named twice only once.)"""
+    """One of several kinds, by weight. (`one_of` weighs alternatives inside a kind, one named twice once.)"""
     kinds = [strategy for weight, strategy in weighted for _ in range(weight)]
     return st.sampled_from(range(len(kinds))).flatmap(kinds.__getitem__)
 
