@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from ferrite.core import kv
 from ferrite.io.client.settings import ProtocolName
 from tests.e2e.differential.answers import Failed, Operation
+from tests.e2e.differential.divergences import DIVERGENCES, Divergence
 from tests.e2e.differential.etcd import EtcdProcess
 from tests.e2e.differential.run import Unexplained, compare
 from tests.e2e.differential.sequences import Sequence, sequences
@@ -96,6 +97,25 @@ BAD_INPUT: dict[str, Operation] = {
 def test_bad_input_is_answered_as_by_etcd(session: Session, operation: Operation) -> None:
     after = kv.Range(key=b"\x00", range_end=kv.FROM_KEY, with_count=True)
     session.compare(Sequence((_PUT, kv.Compact(revision=2), operation, after)))
+
+
+_UNSORTED = (kv.Put(key=b"a", value=b"2"), kv.Put(key=b"b", value=b"1"))
+_FIRST_BY_VALUE = kv.Range(
+    key=b"a", range_end=kv.FROM_KEY, limit=1, sort_target=kv.SortTarget.VALUE, with_count=True
+)
+KNOWN: dict[str, tuple[Operation, ...]] = {
+    "limit before sort": (*_UNSORTED, _FIRST_BY_VALUE),
+    "double change unnoticed": (kv.Txn(success=(_PUT, kv.DeleteRange(key=b"a", range_end=kv.FROM_KEY))),),
+    "nested too deep": (_nested(9),),
+    "compaction at none": (kv.Compact(revision=0),),
+}
+
+
+@pytest.mark.parametrize("known", DIVERGENCES, ids=lambda known: known.name)
+def test_every_known_difference_is_there(session: Session, known: Divergence) -> None:
+    before = session.tally.explained[known.name]
+    session.compare(Sequence(KNOWN[known.name]))
+    assert session.tally.explained[known.name] == before + 1
 
 
 def test_a_difference_is_noticed(session: Session) -> None:
