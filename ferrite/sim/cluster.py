@@ -28,6 +28,7 @@ from ferrite.sim.tape import Tape
 from ferrite.sim.timeline import EndlessRun, Timeline
 from ferrite.sim.trace import Trace
 from ferrite.sim.violation import Violation
+from ferrite.sim.watchers import Watcher, check_watchers
 from ferrite.sim.world import World
 
 POLL_US = 10_000
@@ -86,6 +87,7 @@ class Cluster:
         self.history = History()
         self.nodes: dict[NodeId, Node] = {}
         self.clients: list[Client] = []
+        self.watchers: list[Watcher] = []
         self.cluster_id = dice.stream("cluster").bits(128).to_bytes(16, "big")
         self.world = World(
             options=options,
@@ -152,6 +154,10 @@ class Cluster:
             client = Client(number, self.nodes, self.world, self.history)
             self.clients.append(client)
             client.start()
+        for number in range(self.world.options.kv.watchers):
+            watcher = Watcher(number, self.nodes, self.world)
+            self.watchers.append(watcher)
+            watcher.start()
 
     def _deliver(self, source: NodeId, target: NodeId, frame: Frame, send_row: int) -> None:
         node = self.nodes.get(target)
@@ -257,6 +263,7 @@ class Cluster:
     def check_history(self) -> None:
         """Compare what clients saw with the replay of the committed log. Raises Violation."""
         model = check_history(self.history, self.world.invariants.ghost)
+        check_watchers(self.watchers, model)
         check_lease_ends(self.history, model, self.committed_us, self.world.options)
 
     def _endless(self) -> Violation:

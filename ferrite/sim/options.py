@@ -214,6 +214,11 @@ class KvOptions:
     """Leaders propose Ticks, compactions and the space mode."""
     quota_bytes: int = 0
     """Of the keys' records; 0: none."""
+    watchers: int = 0
+    watch_queue_bytes: int = 4_000
+    """What a node keeps for a watch that does not take it."""
+    history_bytes: int = 1_000
+    """Of one read of history for watches."""
     keep_revisions: int = 0
     """Leaders compact what is older; 0: only clients compact."""
 

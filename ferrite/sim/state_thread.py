@@ -34,6 +34,7 @@ from ferrite.core.kv import (
     write_snapshot,
 )
 from ferrite.sim.network import damaged
+from ferrite.sim.node_watches import NodeWatches
 from ferrite.sim.world import World
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class StateThread:
         self._snapshot_lost = world.plan.site("snapshot_lost", disk.snapshot_lost_ppm, node.node_id)
         self._snapshot_rot = world.plan.site("snapshot_rot", disk.snapshot_rot_ppm, node.node_id)
         self.machine = StateMachine(node.store, identity)
+        self.watches = NodeWatches(self, world, node.node_id)
         self._busy_until_us = 0
         self._order_row = 0
         """The step that ordered the job at hand, when a recording is made."""
@@ -101,6 +103,7 @@ class StateThread:
         applied = self.machine.apply(order.first_index, order.entries)
         node.store.write(applied.batch)
         self.machine.advance(applied)
+        self.watches.applied(applied)
         self._applies += 1
         every = world.options.state_hash_every
         world.invariants.applied(node.seen_as, applied.applied_index)
@@ -240,6 +243,7 @@ class StateThread:
             return
         node.store.replace(pairs)
         self.machine = StateMachine(node.store, self._identity)
+        self.watches.installed()
         state = self.machine.recovered_state()
         world.counters["snapshots_installed"] += 1
         world.invariants.snapshot_installed(node.seen_as, state.applied_index)

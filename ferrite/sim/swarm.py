@@ -201,4 +201,7 @@ def _kv(dice: Stream) -> KvOptions:
         compact_ppm=compact_ppm,
         range_ppm=_some(dice, 200_000, 600_000),
         housekeeping=compact_ppm > 0,
+        watchers=_some(dice, 1, 3),
+        watch_queue_bytes=dice.pick((300, 4_000)),
+        history_bytes=dice.pick((1, 1_000)),
     )
