@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BlackBox = Literal["always", "sometimes", "never"]
 BLACK_BOX: Final[tuple[BlackBox, ...]] = ("always", "sometimes", "never")
-CLIENT_FAULTS: Final = ("answer_lost", "client_crash")
+CLIENT_FAULTS: Final = ("answer_lost", "library_answer_lost", "client_crash", "client_pause")
 BLACK_BOX_NAME: Final = "F1"
 BLACK_BOX_COUNTERS: Final = ("black_box_checked", "black_box_undecided")
 EVERY_SEEDS: Final = 8
