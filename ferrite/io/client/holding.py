@@ -153,7 +153,7 @@ async def _write_fenced(
         return transaction.answer(await engine.txn(transaction.operation(), timeout_s))
 
     fenced = Transaction(commit).if_(contender.fence()).then(*steps)
-    answer = await fenced.commit(timeout_s=timeout_s)
+    answer: TxnAnswer = await fenced.commit(timeout_s=timeout_s)
     if not answer.succeeded:
         raise _not_held(contender)
     return answer
