@@ -30,7 +30,12 @@ SMALL_PIECES = KvOptions(history_bytes=1)
 
 
 def watching(
-    cluster: Cluster, node: Node, start: int, *, prev_kv: bool = False, change: Callable[[Watcher], object] = id
+    cluster: Cluster,
+    node: Node,
+    start: int,
+    *,
+    prev_kv: bool = False,
+    change: Callable[[Watcher], object] = id,
 ) -> Watcher:
     """A quick watcher of all keys, at this node until it is moved. `change` may alter it before it begins."""
     watcher = Watcher(len(cluster.watchers), {node.node_id: node}, cluster.world)
