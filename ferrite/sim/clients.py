@@ -1,4 +1,6 @@
-"""Clients with sessions, by the shipped library or by themselves: retries under the same request id, leader hints, lost answers, crashes, and a history of it all."""
+"""Clients with sessions, by the shipped library or by themselves: retries under one request id, leader hints, lost answers,
+crashes, and a history of it all.
+"""
 
 from __future__ import annotations
 

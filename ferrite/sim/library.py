@@ -1,5 +1,5 @@
-"""The shipped client library in a simulated process: `ferrite.core.client.Requests` decides whom to ask, when again and when to give
-up, and this performs its orders against the simulated nodes, as the real client does with connections.
+"""The shipped client library in a simulated process: `ferrite.core.client.Requests` decides whom to ask, when again and when to
+give up, and this performs its orders against the simulated nodes, as the real client does with connections.
 
 A process may have several clients, as the tasks of a program share one: their requests travel in one session, side by side. Its
 clock runs at a rate of its own, because the library's pauses are made for elections of seconds. It may stand still, with answers
@@ -210,9 +210,7 @@ class Library:
             return
         if self._world.recording is not None and call.operation is not None:
             operation = call.operation
-            self._world.row(
-                "attempt", operation=operation.number, node=node.node_id, cause=operation.row
-            )
+            self._world.row("attempt", operation=operation.number, node=node.node_id, cause=operation.row)
         timeout_us = order.timeout_us * PPM // self._options.library_rate_ppm
         call.ask(node, order.session, timeout_us, lambda answer: self._answered(sender, order, node, answer))
 

@@ -18,6 +18,14 @@ _COUNTED: Final = {
     "transfer_done": "transfers_replied",
     "change_done": "changes_replied",
     "change_refused": "changes_refused",
+    "watch_cut": "watch_slow",
+    "watch_resumed": "watches_resumed",
+    "watch_compacted": "watch_compacted",
+    "watch_past": "watches_past",
+    "watch_future": "watches_future",
+    "watch_joined": "watches_joined",
+    "watch_progress": "watch_progress",
+    "watch_installed": "watches_installed",
     "core_only": "core_only",
     "unrecoverable": "unrecoverable",
 }
@@ -45,7 +53,10 @@ def _from_history(hit: Callable[[str, int], None], history: History) -> None:
     for operation in history.operations:
         writes = operation.kind not in READS
         hit("retried_write", writes and operation.outcome == OK and operation.attempts > 1)
-        hit("library_retried_write", bool(operation.tried_as) and operation.outcome == OK and operation.attempts > 1)
+        hit(
+            "library_retried_write",
+            bool(operation.tried_as) and operation.outcome == OK and operation.attempts > 1,
+        )
         hit("refused_write", writes and operation.outcome == FAIL)
         hit("stale_read", operation.outcome == OK and operation.revision < operation.floor_revision)
         hit(

@@ -14,10 +14,11 @@ from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.requests import REQUESTS
 from tests.sim.mutants.snapshots import SNAPSHOTS
 from tests.sim.mutants.store import STORE
+from tests.sim.mutants.watches import WATCHES
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(
-        (*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS, *STORE, *CLIENTS),
+        (*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS, *STORE, *WATCHES, *CLIENTS),
         key=lambda mutant: mutant.number,
     )
 )
