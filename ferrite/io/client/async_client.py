@@ -359,7 +359,9 @@ class AsyncClient:
         return await leader_of(self._engine, as_key(name, "name"), timeout_s)
 
     def observe(self, name: Data) -> AsyncIterator[KeyValue]:
-        """The leaders of an election: the present one, then each new one, and each new value that a leader proclaims."""
+        """The leaders of an election: the present one, then each new one and each new value that a leader proclaims, in order.
+        One that follows another at once shows too. Only what is compacted before it could be read is left out.
+        """
         return observe(self._engine, as_key(name, "name"))
 
     # -- the cluster
