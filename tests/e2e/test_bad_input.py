@@ -289,8 +289,9 @@ async def _over_grpc(node: Node, case: Case) -> str:
     rpc, message = case.grpc
     data = message if isinstance(message, bytes) else message.SerializeToString()
     async with aio.insecure_channel(node.grpc_addr) as channel:
+        call: Any = channel.unary_unary(f"/ferrite.kv.KvService/{rpc}")
         try:
-            await channel.unary_unary(f"/ferrite.kv.KvService/{rpc}")(data, timeout=10)
+            await call(data, timeout=10)
         except aio.AioRpcError as error:
             outcome = outcome_of_rpc(error)
             assert isinstance(outcome, Refusal), outcome
