@@ -8,6 +8,7 @@ from typing import Final
 
 from ferrite.core import NodeId, Term, messages
 from ferrite.sim.checks.chunks import chunk_sent
+from ferrite.sim.checks.commands import forward_sent, refusal_sent
 from ferrite.sim.checks.reads import question_answered, round_sent
 from ferrite.sim.checks.shared import Checks
 
@@ -36,6 +37,10 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
             question_answered(checks, node, to, message)
         elif type(message) is messages.PreVoteResponse and message.vote_granted:
             _pre_vote(checks, node, to, message.proposed_term)
+        elif type(message) is messages.Forward:
+            forward_sent(checks.seen[node], message)
+        elif type(message) is messages.ForwardRefused:
+            refusal_sent(checks, node, to, message)
         return
     match message:
         case messages.RequestVote(term=term, disrupt=disrupt):
