@@ -19,7 +19,7 @@ from ferrite.core import (
 from ferrite.core.kv import CommandInvalid, Origin, decode_command
 
 if TYPE_CHECKING:
-    from ferrite.sim.checks.shared import Checks, Seen
+    from ferrite.sim.checks.shared import Checks
 
 
 @dataclass(slots=True)
@@ -56,31 +56,31 @@ class Commands:
     """The last term of a snapshot that was installed before the step at hand, and which commands it leaves without an answer."""
 
 
-def appended(seen: Seen, term: Term, entries: Sequence[Entry]) -> None:
+def appended(commands: Commands, term: Term, entries: Sequence[Entry]) -> None:
     """A leader of this term orders a write."""
     own = [entry for entry in entries if entry.term == term]
     if own:
-        seen.commands.appended.setdefault(term, Appended()).entries.extend(own)
+        commands.appended.setdefault(term, Appended()).entries.extend(own)
 
 
-def forward_arrived(seen: Seen, source: NodeId, boot: int, message: messages.Forward) -> None:
+def forward_arrived(commands: Commands, source: NodeId, boot: int, message: messages.Forward) -> None:
     """Another node asks this one to append."""
     for request, _ in message.proposals:
-        seen.commands.asked.setdefault((source, message.term, request), set()).add(boot)
+        commands.asked.setdefault((source, message.term, request), set()).add(boot)
 
 
-def forward_sent(seen: Seen, message: messages.Forward) -> None:
+def forward_sent(commands: Commands, message: messages.Forward) -> None:
     """Commands leave for the leader."""
-    commands = seen.commands
     for request, _ in message.proposals:
         # One that was refused is not appended there any more, however often it is sent.
         if request in commands.waiting and (request, message.term) not in commands.refused:
             commands.waiting[request] = message.term
 
 
-def refusal_sent(checks: Checks, node: NodeId, to: NodeId, message: messages.ForwardRefused) -> None:
+def refusal_sent(
+    checks: Checks, node: NodeId, commands: Commands, to: NodeId, message: messages.ForwardRefused
+) -> None:
     """A node says that it did not append."""
-    commands = checks.seen[node].commands
     log = commands.appended.get(message.term)
     if log is None:
         return
@@ -96,18 +96,16 @@ def refusal_sent(checks: Checks, node: NodeId, to: NodeId, message: messages.For
             )
 
 
-def refusal_arrived(seen: Seen, message: messages.ForwardRefused) -> None:
+def refusal_arrived(commands: Commands, message: messages.ForwardRefused) -> None:
     """A leader says that it did not append."""
-    commands = seen.commands
     for request in message.requests:
         if commands.waiting.get(request) == message.term:
             commands.waiting[request] = Term(0)
             commands.refused.add((request, message.term))
 
 
-def applied_to(seen: Seen, term: Term) -> None:
+def applied_to(commands: Commands, term: Term) -> None:
     """The replica was told that an entry of this term is applied: what was sent in earlier ones never will be."""
-    commands = seen.commands
     if term > commands.applied_term:
         commands.applied_term = term
         for request, sent in commands.waiting.items():
@@ -115,23 +113,21 @@ def applied_to(seen: Seen, term: Term) -> None:
                 commands.waiting[request] = Term(0)
 
 
-def state_skipped_to(seen: Seen, self_id: NodeId, last_term: Term) -> None:
+def state_skipped_to(commands: Commands, self_id: NodeId, boot: int, last_term: Term) -> None:
     """The replica is told, in the step at hand, that a snapshot with this last term is its state."""
-    commands = seen.commands
     waiting = commands.waiting
     for term, log in commands.appended.items():
         if commands.applied_term <= term <= last_term:
-            for node, boot, request in log.origins():
-                if (node, boot) == (self_id, seen.boot) and request in waiting:
-                    waiting[request] = max(waiting[request], term)
+            for origin in log.origins():
+                if origin[:2] == (self_id, boot) and origin.request in waiting:
+                    waiting[origin.request] = max(waiting[origin.request], term)
     skipped = tuple([request for request, sent in waiting.items() if 0 < sent <= last_term])
     commands.skipped = (last_term, skipped)
     commands.applied_term = max(commands.applied_term, last_term)
 
 
-def skipped_are_answered(checks: Checks, node: NodeId, seen: Seen) -> None:
+def skipped_are_answered(checks: Checks, node: NodeId, commands: Commands) -> None:
     """The step in which a replica was told of its new state is over."""
-    commands = seen.commands
     if commands.skipped is None:
         return
     (last_term, skipped), commands.skipped = commands.skipped, None

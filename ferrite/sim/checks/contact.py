@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ferrite.core import Membership, NodeId, RequestId, Term
 
 if TYPE_CHECKING:
-    from ferrite.sim.checks.shared import Checks, Seen, View
+    from ferrite.sim.checks.shared import Checks, View
 
 
 @dataclass(slots=True)
@@ -30,9 +30,8 @@ class Contact:
     """The reads without an answer that give a bound."""
 
 
-def leads(seen: Seen, before: View | None, status: View) -> None:
+def leads(contact: Contact, before: View | None, status: View) -> None:
     """A leader is elected, or leads others than before."""
-    contact = seen.contact
     if contact.led != status.term:
         contact.led, contact.elected_us = status.term, contact.now_us
         contact.heard_us.clear()
@@ -41,9 +40,8 @@ def leads(seen: Seen, before: View | None, status: View) -> None:
             contact.heard_us[peer] = contact.now_us
 
 
-def read_served(checks: Checks, node: NodeId, seen: Seen, status: View, request: RequestId) -> None:
+def read_served(checks: Checks, node: NodeId, contact: Contact, status: View, request: RequestId) -> None:
     """A read is served."""
-    contact = seen.contact
     bound_us = contact.bounds_us.pop(request, 0)
     if not bound_us:
         return

@@ -53,8 +53,8 @@ def _moved_on(checks: Checks, node: NodeId, seen: Seen, before: View | None, sta
     """Something that a replica says of itself is not what it said before; `before` is None at its start."""
     if status.role is LEADER and (before is None or before.role is not LEADER or before.term != status.term):
         became_leader(checks, node, seen, status)
-    if status.role is LEADER:
-        leads(seen, before, status)
+    if status.role is LEADER and seen.facts is not None:
+        leads(seen.facts.contact, before, status)
     if before is not None:
         if status.role is CANDIDATE:
             campaigned(checks, node, seen, before, status)
@@ -101,7 +101,6 @@ class Invariants:
         self.checks.seen[node] = Seen(
             boot=recovered.identity.boot, applied_index=recovered.state.applied_index
         )
-        self.checks.seen[node].commands.applied_term = recovered.state.applied_term
         # S16: the state that survived is a prefix of the committed log.
         if recovered.state.applied_index > self.checks.ghost.commit_index:
             self.checks.fail(
@@ -125,7 +124,7 @@ class Invariants:
         self.steps += 1
         checks = self.checks
         seen = checks.seen[node]
-        before = seen.status
+        before, facts = seen.status, seen.facts
         upon_state: list[actions.Action] = []
         for action in ordered:
             if type(action) is Send:  # Nearly all of them; they are looked at when they leave.
@@ -138,13 +137,15 @@ class Invariants:
             elif type(action) is actions.ServeRead:
                 for request in action.requests:
                     read_confirmed(checks, node, status, request)
-                    read_served(checks, node, seen, status, request)
+                    if facts is not None:
+                        read_served(checks, node, facts.contact, status, request)
             elif type(action) is actions.Apply or type(action) is actions.DiscardLog:
                 upon_state.append(action)
-            elif isinstance(action, _ANSWERS):
-                seen.commands.waiting.pop(action.request, None)
-                seen.contact.bounds_us.pop(action.request, None)
-        skipped_are_answered(checks, node, seen)
+            elif isinstance(action, _ANSWERS) and facts is not None:
+                facts.commands.waiting.pop(action.request, None)
+                facts.contact.bounds_us.pop(action.request, None)
+        if facts is not None:
+            skipped_are_answered(checks, node, facts.commands)
         if status.role is CANDIDATE or status.role is PRE_CANDIDATE:
             asks_everybody(checks, node, status, ordered)
         if status is not before:  # The same object: the same numbers.

@@ -66,7 +66,9 @@ def ordered_persist(
     apply_to(log, persist, chains, base_chain)
     if was_leader or status.role is LEADER:
         _leader_memberships(checks, node, status, persist)
-        appended(checks.seen[node], status.term, persist.entries)
+        facts = checks.seen[node].facts
+        if facts is not None:
+            appended(facts.commands, status.term, persist.entries)
     disk.waiting.append(Ordered(persist, chains, base_chain))
 
 

@@ -65,6 +65,14 @@ class Confirming:
 
 
 @dataclass(slots=True)
+class Facts:
+    """What one incarnation of a node was told, as its host saw it."""
+
+    contact: Contact = field(default_factory=Contact)
+    commands: Commands = field(default_factory=Commands)
+
+
+@dataclass(slots=True)
 class Seen:
     """What the checks remember of one incarnation of a node."""
 
@@ -84,8 +92,8 @@ class Seen:
     proved: dict[Term, int] | None = None
     """Term -> how far the appends of its leader fit the log; None where arrivals are not shown to the checks."""
     confirming: Confirming = field(default_factory=Confirming)
-    contact: Contact = field(default_factory=Contact)
-    commands: Commands = field(default_factory=Commands)
+    facts: Facts | None = None
+    """None where what replicas are told is not shown to the checks."""
     tail_lost: set[NodeId] = field(default_factory=set)
     """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
 

@@ -7,68 +7,73 @@ from typing import Any, Final
 
 from ferrite.core import NodeId, Term, events, messages
 from ferrite.sim.checks.commands import applied_to, forward_arrived, refusal_arrived, state_skipped_to
-from ferrite.sim.checks.shared import LEADER, Checks, Seen
+from ferrite.sim.checks.shared import LEADER, Checks, Facts, Seen
 
 
 def told(checks: Checks, node: NodeId, batch: Sequence[events.Event], now_us: int) -> None:
     """These events are handed to a replica, at this time of its clock; what it says of itself is not known yet."""
     seen = checks.seen[node]
-    contact, status = seen.contact, seen.status
+    facts = seen.facts
+    if facts is None:
+        facts = seen.facts = Facts()
+        facts.commands.applied_term = Term(checks.ghost.committed_terms[seen.applied_index])
+    contact, status = facts.contact, seen.status
     contact.now_us = now_us
     if status is not None and status.role is LEADER:
         contact.membership = status.membership
     for event in batch:
         note = _ON_EVENT.get(type(event))
         if note is not None:
-            note(checks, seen, event)
+            note(checks, seen, facts, event)
 
 
-def _message(checks: Checks, seen: Seen, event: events.MessageReceived) -> None:
+def _message(checks: Checks, seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
     note = _ON_MESSAGE.get(type(event.message))
     if note is not None:
-        note(checks, seen, event)
+        note(checks, seen, facts, event)
 
 
-def _leader_spoke(_checks: Checks, seen: Seen, event: events.MessageReceived) -> None:
+def _leader_spoke(_checks: Checks, seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
     # Of an earlier term it would be no leader's any more.
     if seen.status is not None and event.message.term >= seen.status.term:
-        seen.contact.leader_us = seen.contact.now_us
+        facts.contact.leader_us = facts.contact.now_us
 
 
-def _peer_answered(_checks: Checks, seen: Seen, event: events.MessageReceived) -> None:
-    if event.message.term == seen.contact.led:
-        seen.contact.heard_us[event.header.source] = seen.contact.now_us
+def _peer_answered(_checks: Checks, _seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
+    contact = facts.contact
+    if event.message.term == contact.led:
+        contact.heard_us[event.header.source] = contact.now_us
 
 
-def _forward(_checks: Checks, seen: Seen, event: events.MessageReceived) -> None:
+def _forward(_checks: Checks, _seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
     assert isinstance(event.message, messages.Forward), "as the table says"
-    forward_arrived(seen, event.header.source, event.header.source_boot, event.message)
+    forward_arrived(facts.commands, event.header.source, event.header.source_boot, event.message)
 
 
-def _forward_refused(_checks: Checks, seen: Seen, event: events.MessageReceived) -> None:
+def _forward_refused(_checks: Checks, _seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
     assert isinstance(event.message, messages.ForwardRefused), "as the table says"
-    refusal_arrived(seen, event.message)
+    refusal_arrived(facts.commands, event.message)
 
 
-def _proposal(_checks: Checks, seen: Seen, event: events.ProposalReceived) -> None:
-    seen.commands.waiting[event.request] = Term(0)
+def _proposal(_checks: Checks, _seen: Seen, facts: Facts, event: events.ProposalReceived) -> None:
+    facts.commands.waiting[event.request] = Term(0)
 
 
-def _read(_checks: Checks, seen: Seen, event: events.ReadRequested) -> None:
+def _read(_checks: Checks, _seen: Seen, facts: Facts, event: events.ReadRequested) -> None:
     if event.max_staleness_us:
-        seen.contact.bounds_us[event.request] = event.max_staleness_us
+        facts.contact.bounds_us[event.request] = event.max_staleness_us
 
 
-def _applied(checks: Checks, seen: Seen, event: events.Applied) -> None:
-    applied_to(seen, Term(checks.ghost.committed_terms[event.applied_index]))
+def _applied(checks: Checks, _seen: Seen, facts: Facts, event: events.Applied) -> None:
+    applied_to(facts.commands, Term(checks.ghost.committed_terms[event.applied_index]))
 
 
-def _installed(_checks: Checks, seen: Seen, event: events.SnapshotInstalled) -> None:
+def _installed(_checks: Checks, seen: Seen, facts: Facts, event: events.SnapshotInstalled) -> None:
     if event.state is not None and seen.status is not None:
-        state_skipped_to(seen, seen.status.node_id, event.state.applied_term)
+        state_skipped_to(facts.commands, seen.status.node_id, seen.boot, event.state.applied_term)
 
 
-_ON_EVENT: Final[dict[type[Any], Callable[[Checks, Seen, Any], None]]] = {
+_ON_EVENT: Final[dict[type[Any], Callable[[Checks, Seen, Facts, Any], None]]] = {
     events.MessageReceived: _message,
     events.ProposalReceived: _proposal,
     events.ReadRequested: _read,
@@ -76,7 +81,7 @@ _ON_EVENT: Final[dict[type[Any], Callable[[Checks, Seen, Any], None]]] = {
     events.SnapshotInstalled: _installed,
 }
 
-_ON_MESSAGE: Final[dict[type[Any], Callable[[Checks, Seen, events.MessageReceived], None]]] = {
+_ON_MESSAGE: Final[dict[type[Any], Callable[[Checks, Seen, Facts, events.MessageReceived], None]]] = {
     messages.AppendEntries: _leader_spoke,
     messages.Heartbeat: _leader_spoke,
     messages.InstallSnapshot: _leader_spoke,
