@@ -14,8 +14,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
-import resource
 import sys
 import tempfile
 import time
@@ -41,6 +41,7 @@ class Heard:
 
     latencies_ns: list[int] = field(default_factory=list)
     wrong: int = 0
+    reads: int = 0
     began: int = 0
     refused: list[bytes] = field(default_factory=list)
 
@@ -62,6 +63,7 @@ class Watcher(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now_ns = time.monotonic_ns()
         heard = self._heard
+        heard.reads += 1
         if not self._began:
             self._began = True
             heard.began += 1
@@ -108,8 +110,8 @@ async def write_steadily(address: str, rate: int, seconds: int) -> list[float]:
     return took
 
 
-async def measure(cluster: Cluster, arguments: argparse.Namespace) -> tuple[Heard, list[float]]:
-    """Open the watches, write, wait for the last events."""
+async def measure(cluster: Cluster, arguments: argparse.Namespace) -> tuple[Heard, list[float], float]:
+    """Open the watches, write, wait for the last events. The last number is the nodes' seconds of CPU meanwhile."""
     loop, heard = asyncio.get_running_loop(), Heard()
     transports, nodes = [], list(cluster.nodes.values())
     for number in range(arguments.watches):
@@ -122,14 +124,26 @@ async def measure(cluster: Cluster, arguments: argparse.Namespace) -> tuple[Hear
         await asyncio.sleep(0.05)
     if heard.refused:
         raise SystemExit(f"{len(heard.refused)} watches were refused, such as: {heard.refused[0]!r}")
+    before_s = cpu_s(cluster)
     took = await write_steadily(cluster.leader().http_addr, arguments.rate, arguments.seconds)
     expected = arguments.watches * arguments.rate * arguments.seconds
     until = time.monotonic() + SETTLE_S
     while len(heard.latencies_ns) < expected and time.monotonic() < until:  # noqa: ASYNC110 - counted by the protocols
         await asyncio.sleep(0.05)
+    nodes_s = cpu_s(cluster) - before_s
     for transport in transports:
         transport.close()
-    return heard, took
+    return heard, took, nodes_s
+
+
+def cpu_s(cluster: Cluster) -> float:
+    """Return the seconds of CPU that the nodes have used."""
+    ticks = 0
+    for node in cluster.nodes.values():
+        assert node.process is not None
+        fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime; the list begins with the state
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def quantile(ordered: list[int] | list[float], share: float) -> float:
@@ -160,9 +174,8 @@ def main() -> int:
         with cluster:
             cluster.start()
             before_s = time.process_time()
-            heard, took = uvloop.run(measure(cluster, arguments))
+            heard, took, nodes_s = uvloop.run(measure(cluster, arguments))
             client_s = time.process_time() - before_s
-    nodes = resource.getrusage(resource.RUSAGE_CHILDREN)
     expected = arguments.watches * arguments.rate * arguments.seconds
     late = sorted(heard.latencies_ns)
     took.sort()
@@ -174,8 +187,9 @@ def main() -> int:
     p99_ms = quantile(late, 0.99) / 1e6
     tell("event", [latency_ns / 1e6 for latency_ns in late])
     tell("write", [duration_s * 1e3 for duration_s in took])
-    nodes_s = nodes.ru_utime + nodes.ru_stime
-    print(f"CPU     nodes {nodes_s:.1f} s with their start, watches and writer {client_s:.1f} s")
+    each_us, together = nodes_s / len(late) * 1e6, len(late) / heard.reads
+    print(f"CPU     nodes {nodes_s:.1f} s, {each_us:.1f} us an event, {together:.1f} events a read")
+    print(f"        watches and writer {client_s:.1f} s, with the nodes' start")
     if heard.wrong:
         print(f"{heard.wrong} events lost, repeated or out of order", file=sys.stderr)
     slow = bool(arguments.p99_ms) and p99_ms > arguments.p99_ms

@@ -153,8 +153,12 @@ class Watch(Protocol):
         """Everything up to it counts as delivered: one less than where the watch begins."""
         ...
 
-    async def take(self) -> Sequence[Delivery | WatchEnded]:
-        """Wait until there is something and take all of it. A `WatchEnded` is the last thing. Empty: it was cancelled."""
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        """Call this on the loop whenever something has come; it must not raise. What is there already is not announced."""
+        ...
+
+    def take(self) -> Sequence[Delivery | WatchEnded]:
+        """Take all that is there; often nothing. A `WatchEnded` is the last thing."""
         ...
 
     def request_progress(self) -> None:

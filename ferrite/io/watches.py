@@ -1,6 +1,8 @@
 """The watches of a real node: the hub, fed by the state store, with its history read on a thread of its own.
 
-Everything here runs on the loop but the reads of history. A read is a bounded piece of a pinned view: applies go on meanwhile.
+No task waits for a watch: whoever has one is called when something has come, and takes it. A crowd is told in slices, so that
+requests do not wait for it. Everything here runs on the loop but the reads of history. A read is a bounded piece of a pinned
+view: applies go on meanwhile.
 """
 
 from __future__ import annotations
@@ -36,11 +38,13 @@ HISTORY_BYTES: Final = 256 << 10
 
 
 CROWD: Final = 64
-"""Up to so many watches are woken at once, without a thought."""
+"""Up to so many watches are told at once, without a thought; of more, so many before everything else has its turn: about 1 ms."""
 PAUSE_FACTOR: Final = 2
 """After a round of a larger crowd, its watches rest this many times as long as it took: they have a third of the loop's time at
-most, however slow the machine is, and what changes meanwhile goes out together. 300 watches take about 20 ms.
+most, however slow the machine is, and what changes meanwhile goes out together.
 """
+PAUSE_S_MIN: Final = 0.03
+"""Less would cost a write to every socket for nearly every change, which is most of what a watch costs (about 15 us)."""
 PAUSE_S_MAX: Final = 1.0
 """Nobody waits longer for a change because of it."""
 
@@ -93,8 +97,8 @@ class Watches:
         self._progress: asyncio.TimerHandle | None = None
         self._ended = ""
         self._next_round_at = 0.0
-        self._in_round = False
-        self._round: asyncio.TimerHandle | None = None
+        self._round: asyncio.Handle | None = None
+        """The next step of a round that has begun, or the one that is to begin."""
         state.listen(self._on_applied, self._on_installed)
 
     @property
@@ -121,7 +125,9 @@ class Watches:
         if not self._ended:
             self._ended = detail
             self.hub.end_all(WatchEnd.SHUTTING_DOWN, detail)
-            self._wake_all()
+            if self._round is not None:
+                self._round.cancel()
+            self._begin_round()  # for all of them
 
     def close(self) -> None:
         """Wait for a read under way: for a worker thread, after the loop has no more work for it."""
@@ -136,14 +142,12 @@ class Watches:
             self._progress = None
 
     def settle(self) -> None:
-        """Wake who got something, and order the next piece of history. Called after everything that the hub was told."""
+        """Tell who got something, and order the next piece of history. Called after everything that the hub was told."""
         ready = self.hub.ready_count
-        if ready and self._round is None and not self._in_round:
-            pause_s = self._next_round_at - time.monotonic()
-            if ready <= CROWD or pause_s <= 0:
-                self._wake_all()
-            else:
-                self._round = self._loop.call_later(pause_s, self._wake_all)
+        if ready and self._round is None and not self._loop.is_closed():
+            pause_s = self._next_round_at - time.monotonic() if ready > CROWD else 0
+            # Even without a pause not from here: what led here, such as the answer to a write, goes first.
+            self._round = self._loop.call_later(max(0, pause_s), self._begin_round)
         read = self.hub.next_read()
         if read is not None and not self._loop.is_closed():
             self._worker.submit(
@@ -152,23 +156,29 @@ class Watches:
 
     # ------------------------------------------------------------------------------------------------ inside
 
-    def _wake_all(self) -> None:
-        if self._round is not None:
-            self._round.cancel()
-            self._round = None
-        ready, began = self.hub.take_ready(), time.monotonic()
-        for number in ready:
+    def _begin_round(self) -> None:
+        self._tell(self.hub.take_ready(), 0, time.monotonic())
+
+    def _tell(self, ready: list[int], first: int, began: float) -> None:
+        """Tell some, and go on with the others when the loop has seen to everything else."""
+        after = first + CROWD
+        for number in ready[first:after]:
             watch = self._watches.get(number)
             if watch is not None:
-                watch.wake()
-        if len(ready) > CROWD:
-            self._in_round = True
-            self._loop.call_soon(self._end_round, began)  # runs after all that were woken here
+                watch.on_ready()
+        if after < len(ready):
+            self._round = self._loop.call_soon(self._tell, ready, after, began)
+        elif first:
+            self._round = self._loop.call_soon(self._end_round, began)  # after what was written is sent
+        else:
+            self._round = None
+            self.settle()
 
     def _end_round(self, began: float) -> None:
         now = time.monotonic()
-        self._in_round = False
-        self._next_round_at = now + min(PAUSE_S_MAX, PAUSE_FACTOR * (now - began))
+        if not self._ended:
+            self._next_round_at = now + min(PAUSE_S_MAX, max(PAUSE_S_MIN, PAUSE_FACTOR * (now - began)))
+        self._round = None
         self.settle()
 
     def _read(self, read: HistoryRead) -> None:
@@ -203,33 +213,30 @@ class Watches:
 
 
 class NodeWatch:
-    """One watch of one client (`request_path.Watch`). One task at a time waits in `take`."""
+    """One watch of one client (`request_path.Watch`)."""
 
-    __slots__ = ("_ended", "_number", "_waiting", "_watches", "revision")
+    __slots__ = ("_ended", "_number", "_watches", "on_ready", "revision")
 
     def __init__(self, watches: Watches, number: int, revision: int) -> None:
         """Made by `Watches.watch`. Everything up to `revision` counts as delivered."""
         self.revision = revision
+        self.on_ready: Callable[[], None] = _nobody
         self._watches = watches
         self._number = number
-        self._waiting: asyncio.Future[None] | None = None
         self._ended = False
 
-    async def take(self) -> Sequence[Delivery | WatchEnded]:
-        """Wait until there is something and take all of it; nothing: it was cancelled. Cancel the wait freely."""
-        while not self._ended:
-            taken = self._watches.hub.take(self._number)
-            if taken:
-                if isinstance(taken[-1], WatchEnded):
-                    self.cancel()
-                self._watches.settle()  # there is room for more history
-                return taken
-            self._waiting = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiting
-            finally:
-                self._waiting = None
-        return ()
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        """Call this on the loop whenever something has come; it must not raise. What is there already is not announced."""
+        self.on_ready = on_ready
+
+    def take(self) -> Sequence[Delivery | WatchEnded]:
+        """Take all that is there; often nothing."""
+        taken = self._watches.hub.take(self._number)
+        if taken:
+            if isinstance(taken[-1], WatchEnded):
+                self.cancel()
+            self._watches.settle()  # there is room for more history
+        return taken
 
     def request_progress(self) -> None:
         """Ask for a notification."""
@@ -237,13 +244,11 @@ class NodeWatch:
         self._watches.settle()
 
     def cancel(self) -> None:
-        """End it."""
+        """End it: there will be nothing more."""
         if not self._ended:
             self._ended = True
             self._watches.forget(self._number)
-            self.wake()
 
-    def wake(self) -> None:
-        """Something is there."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+
+def _nobody() -> None:
+    """Nobody listens yet."""

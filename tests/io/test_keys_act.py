@@ -162,22 +162,25 @@ async def test_watches_are_bounded_in_number_and_in_what_is_kept_for_them(tmp_pa
         watches.watch(WatchSpec(key=b"k"))
     for _ in range(2):
         put_of(machine, watches, b"k", 40 * KIB)
-    (ended,) = await watch.take()
+    (ended,) = watch.take()
     assert isinstance(ended, WatchEnded)
     assert (ended.reason, ended.revision) == (WatchEnd.SLOW, 1)
     roomy = watches_of(config_of(tmp_path, limits__watch_queue_bytes_max=str(128 * KIB)))
     watch, machine = roomy.watch(WatchSpec(key=b"k")), Machine()
     for _ in range(2):
         put_of(machine, roomy, b"k", 40 * KIB)
-    assert [item.revision for item in await watch.take()] == [2, 3]
+    assert [item.revision for item in watch.take()] == [2, 3]
 
 
 async def test_a_quiet_watch_is_told_at_the_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """network.watch_progress_interval."""
     watches = watches_of(config_of(tmp_path, network__watch_progress_interval="100"))
     watch = watches.watch(WatchSpec(key=b"k", progress=True))
+    ready = asyncio.Event()
+    watch.listen(ready.set)
     async with asyncio.timeout(10):
-        (told,) = await watch.take()
+        await ready.wait()
+    (told,) = watch.take()
     assert isinstance(told, Delivery)
     assert (told.revision, told.events) == (1, ())
     delays: list[float] = []

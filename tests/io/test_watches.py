@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,23 +68,31 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await host.close()
 
 
+async def taken(watch: NodeWatch) -> Sequence[Delivery | WatchEnded]:
+    """Wait until there is something, and take it."""
+    more = asyncio.Event()
+    watch.listen(more.set)
+    async with asyncio.timeout(WAIT_S):
+        while not (items := watch.take()):
+            await more.wait()
+            more.clear()
+    return items
+
+
 async def revisions(watch: NodeWatch, count: int) -> list[int]:
     """Take so many deliveries."""
-    taken: list[int] = []
-    async with asyncio.timeout(WAIT_S):
-        while len(taken) < count:
-            items = await watch.take()
-            assert items, "it was cancelled"
-            for item in items:
-                assert isinstance(item, Delivery), item
-                taken.append(item.revision)
-    return taken
+    got: list[int] = []
+    while len(got) < count:
+        for item in await taken(watch):
+            assert isinstance(item, Delivery), item
+            got.append(item.revision)
+    return got
 
 
 async def test_an_apply_wakes_who_waits(host: Host) -> None:
     watch = host.watch()
     assert watch.revision == 1
-    waiting = asyncio.ensure_future(watch.take())
+    waiting = asyncio.ensure_future(taken(watch))
     await asyncio.sleep(0)
     assert not waiting.done()
     host.put(b"a", b"b")
@@ -99,25 +108,16 @@ async def test_a_watch_from_the_past_is_read_by_a_thread_and_joins_without_gap_o
     host.put(*(b"k%d" % number for number in range(50)))
     watch = host.watch(WatchSpec(key=b"\x00", range_end=FROM_KEY, start_revision=2, prev_kv=True))
     host.put(*(b"k%d" % number for number in range(50)))
-    taken = await revisions(watch, 50)
+    got = await revisions(watch, 50)
     host.put(b"last")
-    assert taken + await revisions(watch, 101 - len(taken)) == list(range(2, 103))
-
-
-async def test_a_wait_that_is_given_up_loses_nothing(host: Host) -> None:
-    watch = host.watch()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.001):
-            await watch.take()
-    host.put(b"a")
-    assert await revisions(watch, 1) == [2]
+    assert got + await revisions(watch, 101 - len(got)) == list(range(2, 103))
 
 
 async def test_what_was_there_before_comes_with_the_change(host: Host) -> None:
     host.put(b"k")
     watch = host.watch(WatchSpec(key=b"k", prev_kv=True))
     host.put(b"k")
-    (item,) = await watch.take()
+    (item,) = await taken(watch)
     assert isinstance(item, Delivery)
     assert item.events[0].prev is not None
     assert item.events[0].prev.mod_revision == 2
@@ -127,22 +127,36 @@ async def test_a_start_that_is_compacted_ends_the_watch_at_once(host: Host) -> N
     host.put(b"a", b"b", b"c")
     host.state.apply(Index(4), [command(Compact(revision=3))])
     watch = host.watch(WatchSpec(key=b"a", start_revision=2))
-    (ended,) = await watch.take()
+    (ended,) = await taken(watch)
     assert isinstance(ended, WatchEnded)
     assert (ended.reason, ended.revision) == (WatchEnd.COMPACTED, 2)
-    assert await watch.take() == ()
+    assert watch.take() == []
     assert host.watches.count == 0
 
 
-async def test_cancelling_wakes_who_waits_with_nothing(host: Host) -> None:
+async def test_a_watch_that_is_cancelled_hears_nothing_more(host: Host) -> None:
     watch = host.watch()
-    waiting = asyncio.ensure_future(watch.take())
-    await asyncio.sleep(0)
-    watch.cancel()
-    watch.cancel()
-    assert await waiting == ()
-    assert host.watches.count == 0
+    called: list[None] = []
+    watch.listen(lambda: called.append(None))
     host.put(b"a")
+    watch.cancel()
+    watch.cancel()
+    host.put(b"b")
+    await asyncio.sleep(0.001)
+    assert (watch.take(), called, host.watches.count) == ([], [], 0)
+
+
+async def test_what_changes_before_the_loop_turns_is_told_at_once_and_not_from_within_the_apply(
+    host: Host,
+) -> None:
+    watch = host.watch()
+    got: list[list[int]] = []
+    watch.listen(lambda: got.append([item.revision for item in watch.take()]))
+    host.put(b"a")
+    host.put(b"b")
+    assert got == []
+    await turns()
+    assert got == [[2, 3]]
 
 
 async def test_a_node_that_goes_ends_its_watches_and_begins_none(host: Host) -> None:
@@ -150,7 +164,7 @@ async def test_a_node_that_goes_ends_its_watches_and_begins_none(host: Host) -> 
     host.put(b"a")
     host.watches.end("bye")
     host.watches.end("again")
-    given, ended = await watch.take()
+    given, ended = await taken(watch)
     assert (given.revision, ended) == (2, WatchEnded(reason=WatchEnd.SHUTTING_DOWN, detail="bye", revision=2))
     with pytest.raises(RequestRefused, match="bye") as refused:
         host.watch()
@@ -161,7 +175,7 @@ async def test_progress_is_answered_when_it_is_asked_for(host: Host) -> None:
     watch = host.watch(WatchSpec(key=b"other"))
     host.put(b"a")
     watch.request_progress()
-    (told,) = await watch.take()
+    (told,) = await taken(watch)
     assert isinstance(told, Delivery)
     assert (told.revision, told.events) == (2, ())
 
@@ -187,31 +201,76 @@ async def test_a_store_that_cannot_be_read_is_the_nodes_end() -> None:
     watches.end("bye")
 
 
-async def test_a_crowd_is_woken_in_rounds_and_a_few_at_once(
+async def turns(count: int = 20) -> None:
+    """Let the loop do what is due."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def listening(watch: NodeWatch) -> list[list[int]]:
+    """Return what will be filled with the revisions that come together."""
+    got: list[list[int]] = []
+    watch.listen(lambda: got.append([item.revision for item in watch.take()]))
+    return got
+
+
+async def test_a_crowd_is_told_in_rounds_and_a_few_at_once(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watches_module, "CROWD", 2)
-    monkeypatch.setattr(watches_module, "PAUSE_FACTOR", 1_000_000)
-    monkeypatch.setattr(watches_module, "PAUSE_S_MAX", 0.02)
-    crowd = [host.watch() for _ in range(3)]
-    waiting = [asyncio.ensure_future(watch.take()) for watch in crowd]
-    await asyncio.sleep(0)
+    monkeypatch.setattr(watches_module, "PAUSE_S_MIN", 3600)
+    monkeypatch.setattr(watches_module, "PAUSE_S_MAX", 3600)
+    crowd = [host.watch() for _ in range(5)]
+    heard = [listening(watch) for watch in crowd]
     host.put(b"a")
-    first = await asyncio.gather(*waiting)
-    assert [[item.revision for item in items] for items in first] == [[2]] * 3, "the first round is now"
-    waiting = [asyncio.ensure_future(watch.take()) for watch in crowd]
-    await asyncio.sleep(0)
-    host.put(b"b", b"c")
-    await asyncio.sleep(0)
-    assert not any(each.done() for each in waiting)
-    second = await asyncio.gather(*waiting)
-    assert [[item.revision for item in items] for items in second] == [[3, 4]] * 3, (
-        "what came meanwhile goes together"
-    )
-    for watch in crowd[1:]:
+    await turns()
+    assert heard == [[[2]]] * 5, "the first round is now"
+    host.put(b"b")
+    await turns()
+    host.put(b"c")
+    await turns()
+    assert heard == [[[2]]] * 5, "they rest"
+    timer = host.watches._round
+    assert isinstance(timer, asyncio.TimerHandle)
+    timer.cancel()
+    host.watches._begin_round()  # an hour later
+    await turns()
+    assert heard == [[[2], [3, 4]]] * 5, "what came meanwhile goes together"
+    await turns()
+    for watch in crowd[2:]:
         watch.cancel()
-    waiting = [asyncio.ensure_future(crowd[0].take())]
-    await asyncio.sleep(0)
     host.put(b"d")
-    await asyncio.sleep(0)
-    assert waiting[0].done(), "one is no crowd"
+    await turns()
+    assert heard[0] == heard[1] == [[2], [3, 4], [5]], "two are no crowd: they do not wait for an hour"
+
+
+async def test_between_two_slices_of_a_crowd_the_loop_does_everything_else(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches_module, "CROWD", 2)
+    told: list[int] = []
+    for number in range(6):
+        host.watch().listen(partial(told.append, number))
+    host.put(b"a")
+    seen = set()
+    for _ in range(20):
+        await turns(1)
+        seen.add(len(told))
+    assert seen >= {2, 4, 6}
+    assert told == list(range(6))
+
+
+async def test_a_crowd_in_its_pause_hears_at_once_that_the_node_goes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches_module, "CROWD", 2)
+    monkeypatch.setattr(watches_module, "PAUSE_S_MIN", 3600)
+    monkeypatch.setattr(watches_module, "PAUSE_S_MAX", 3600)
+    crowd = [host.watch() for _ in range(5)]
+    heard = [listening(watch) for watch in crowd]
+    host.put(b"a")
+    await turns()
+    host.put(b"b")
+    host.watches.end("bye")
+    await turns()
+    assert heard == [[[2], [3, 3]]] * 5, "the change, and the end"

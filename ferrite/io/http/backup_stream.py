@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ferrite.core import Consistency
-from ferrite.io.http.exchange import Call, HttpStream
+from ferrite.io.http.exchange import Call, HttpStream, WriteNow
 from ferrite.io.http.fields import JsonObject
 from ferrite.io.http.options import parse_timeout
 from ferrite.io.http.query import query_object
@@ -37,7 +37,7 @@ class BackupSource:
         self._backup = backup
         self._shutting_down = False
 
-    async def next_piece(self) -> bytes:
+    async def next_piece(self, _: WriteNow) -> bytes:
         """Wait for the next piece; nothing at the end. Raises ConnectionAbortedError when there will be no whole."""
         if self._shutting_down:
             raise ConnectionAbortedError("the node shuts down")

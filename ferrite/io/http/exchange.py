@@ -50,11 +50,20 @@ class Call:
     last_event_id: str = ""
 
 
+WriteNow = Callable[[bytes], bool]
+"""Writes a piece if that needs no waiting; did it?"""
+
+
+def no_write(_: bytes) -> bool:
+    """Write nothing: it has to wait."""
+    return False
+
+
 class StreamSource(Protocol):
     """What comes after the head of a stream. Whoever has it reads to the end or closes it."""
 
-    async def next_piece(self) -> bytes:
-        """Wait for the next piece; nothing at the end."""
+    async def next_piece(self, write_now: WriteNow) -> bytes:
+        """Wait for the next piece; nothing at the end. While it waits, pieces may go by `write_now`: no task wakes for them."""
         ...
 
     def shut_down(self) -> None:

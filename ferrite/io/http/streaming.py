@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_writer import HttpVersion11
 from prometheus_client import Gauge
 
-from ferrite.io.http.exchange import FIXED_HEADERS, HttpStream, StreamSource
+from ferrite.io.http.exchange import FIXED_HEADERS, HttpStream, StreamSource, WriteNow, no_write
 from ferrite.io.http.quiet_log import QuietLog
 
-_NEVER_WAITS_BYTES: Final = (
-    32 * 1024
-)  # into an empty buffer: half of what asyncio lets pile up before a writer has to wait
+_NEVER_WAITS_BYTES: Final = 32 * 1024  # half of what asyncio lets pile up before a writer has to wait
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,18 +69,14 @@ class OpenStreams:
     async def _write(
         self, request: web.BaseRequest, response: web.StreamResponse, source: StreamSource
     ) -> None:
+        if request.version == HttpVersion11:
+            response.enable_chunked_encoding()
         await response.prepare(request)
-        while piece := await source.next_piece():
-            transport = request.transport
-            if (
-                transport is not None
-                and len(piece) <= _NEVER_WAITS_BYTES
-                and not transport.get_write_buffer_size()
-            ):
-                await response.write(piece)  # the usual case, without the price of a timer
-                continue
+        write_now: WriteNow = no_write  # aiohttp sends the head with the first piece
+        while piece := await source.next_piece(write_now):
             async with asyncio.timeout(self.write_timeout_s):
                 await response.write(piece)
+            write_now = _direct(request.transport, chunked=response.chunked)
         async with asyncio.timeout(self.write_timeout_s):
             await response.write_eof()
 
@@ -97,3 +92,17 @@ class OpenStreams:
             self.log.failure("HTTP stream failed", error)
         if request.transport is not None:
             request.transport.abort()
+
+
+def _direct(transport: asyncio.Transport | None, *, chunked: bool) -> WriteNow:
+    """Write past aiohttp what the transport takes without ever making a writer wait."""
+    if transport is None:
+        return no_write
+
+    def write_now(piece: bytes) -> bool:
+        if transport.get_write_buffer_size() + len(piece) > _NEVER_WAITS_BYTES or transport.is_closing():
+            return False
+        transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        return True
+
+    return write_now

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Final
 
 from ferrite.core.kv import Delivery, WatchEnd, WatchEnded
-from ferrite.io.http.exchange import Call, HttpStream
+from ferrite.io.http.exchange import Call, HttpStream, WriteNow, no_write
 from ferrite.io.http.fields import Encoding
 from ferrite.io.http.problems import HttpProblem
 from ferrite.io.http.watch_json import (
@@ -54,22 +54,25 @@ class WatchSource:
         form: Framing,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        """Nothing is taken yet."""
+        """Nothing is taken yet. Made with the loop running."""
+        self._loop = asyncio.get_running_loop()
         self._watch = watch
         self._revision = watch.revision  # everything up to it counts as delivered
         self._encoding: Encoding = encoding
         self._form = form
         self._heartbeat_s = heartbeat_s
         self._taken: deque[Delivery | WatchEnded] = deque()
-        self._waiting: asyncio.Timeout | None = None
+        self._waiting: asyncio.Future[bytes] | None = None
+        self._write_now: WriteNow = no_write
         self._beat: asyncio.TimerHandle | None = None  # one a watch, not one a piece: there are many pieces
         self._silent_since_s = 0.0
         self._created = False
         self._ended = False
         self._shutting_down = False
+        watch.listen(self._on_ready)
 
-    async def next_piece(self) -> bytes:
-        """Wait for the next piece, a heartbeat at the latest; nothing at the end."""
+    async def next_piece(self, write_now: WriteNow) -> bytes:
+        """Wait for the next piece that `write_now` does not take; nothing at the end."""
         if self._ended:
             return b""
         if not self._created:
@@ -77,24 +80,24 @@ class WatchSource:
             return created_piece(self._revision, self._form)
         if self._shutting_down:
             return self._last_piece()
+        if not self._taken:
+            self._taken.extend(self._watch.take())
         if self._taken:
             return self._piece()
+        self._silent_since_s = self._loop.time()
         if self._beat is None:
             self._beat_after(self._heartbeat_s)
+        self._waiting, self._write_now = self._loop.create_future(), write_now
         try:
-            async with asyncio.timeout(None) as self._waiting:
-                self._taken.extend(await self._watch.take())
-        except TimeoutError:
-            return self._silent_piece()
+            return await self._waiting
         finally:
             self._waiting = None
-            self._silent_since_s = asyncio.get_running_loop().time()
-        return self._piece()
 
     def shut_down(self) -> None:
         """The node goes: the next piece is the last one."""
         self._shutting_down = True
-        self._interrupt()
+        if self._waits:
+            self._give(self._last_piece())
 
     def close(self) -> None:
         """Nobody reads any more."""
@@ -103,19 +106,36 @@ class WatchSource:
             self._beat.cancel()
         self._watch.cancel()
 
+    @property
+    def _waits(self) -> bool:
+        return self._waiting is not None and not self._waiting.done()
+
+    def _on_ready(self) -> None:
+        if not self._waits:
+            return  # the next piece has it
+        try:
+            self._taken.extend(self._watch.take())
+            while self._taken and self._waits:
+                self._give(self._piece())
+        except Exception as error:  # noqa: BLE001 - the end of this stream, and not of the round that came by
+            if self._waiting is not None:
+                self._waiting.set_exception(error)
+
+    def _give(self, piece: bytes) -> None:
+        """To who waits: past it when that needs no waiting and more is to come."""
+        if not self._ended and self._write_now(piece):
+            self._silent_since_s = self._loop.time()
+        elif self._waiting is not None:
+            self._waiting.set_result(piece)
+
     def _beat_after(self, seconds: float) -> None:
-        self._beat = asyncio.get_running_loop().call_later(seconds, self._on_beat)
+        self._beat = self._loop.call_later(seconds, self._on_beat)
 
     def _on_beat(self) -> None:
-        left_s = self._silent_since_s + self._heartbeat_s - asyncio.get_running_loop().time()
+        left_s = self._silent_since_s + self._heartbeat_s - self._loop.time()
         self._beat_after(left_s if left_s > 0 else self._heartbeat_s)
-        if left_s <= 0:
-            self._interrupt()
-
-    def _interrupt(self) -> None:
-        """End the wait for the watch, if there is one. What it has stays there."""
-        if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        if left_s <= 0 and self._waits:
+            self._give(heartbeat_piece(self._revision, self._form))
 
     def _piece(self) -> bytes:
         """Some of what was taken. A delivery's bytes belong to all its watches; what is joined here is this one's own."""
@@ -131,9 +151,6 @@ class WatchSource:
             pieces.append(delivery_piece(one, self._encoding, self._form))
             size += len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _silent_piece(self) -> bytes:
-        return self._last_piece() if self._shutting_down else heartbeat_piece(self._revision, self._form)
 
     def _last_piece(self) -> bytes:
         self._ended = True

@@ -1,17 +1,20 @@
-"""`ferrite-sim check`: is a history linearizable? Works on anybody's."""
+"""`ferrite-sim check`: is a history linearizable, or strictly serializable? Works on anybody's."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from ferrite.sim.cli.choices import Number
 from ferrite.sim.cli.console import stderr_console
 from ferrite.sim.cli.exit_codes import ExitCode
+from ferrite.sim.cycles.check import MODEL as LIST_APPEND
+from ferrite.sim.cycles.check import Verdict as CycleVerdict
+from ferrite.sim.cycles.check import check_transactions
 from ferrite.sim.linearizability.check import (
     CHECKERS,
     STEPS_MAX,
@@ -31,6 +34,7 @@ STEPS_LIMIT: Final = 10**12
 SHOW_AFTER_SECONDS: Final = 2
 EXIT_CODES: Final = {
     "linearizable": ExitCode.CLEAN,
+    "strictly serializable": ExitCode.CLEAN,
     "violation": ExitCode.VIOLATION,
     "undecided": ExitCode.LIVENESS,
 }
@@ -45,10 +49,12 @@ _HELP = """Check a history of operations on any store: JSON lines, one object pe
 \b
   ferrite-sim check history.jsonl
   ferrite-sim check --model kv-append history.jsonl
+  ferrite-sim check --model list-append transactions.jsonl
   zcat history.jsonl.gz | ferrite-sim check --json -
 
 \b
-Exit codes: 0 linearizable, 1 not, 2 cannot be read, 3 undecided: the budget of --steps ended first.
+Exit codes: 0 linearizable (list-append: strictly serializable), 1 not, 2 cannot be read,
+3 undecided: the budget of --steps ended first.
 """
 
 
@@ -56,7 +62,7 @@ Exit codes: 0 linearizable, 1 not, 2 cannot be read, 3 undecided: the budget of 
 @click.argument("history", type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True))
 @click.option(
     "--model",
-    type=click.Choice(tuple(MODELS)),
+    type=click.Choice((*MODELS, LIST_APPEND)),
     default="cas-register",
     show_default=True,
     help="What the store is.",
@@ -77,10 +83,14 @@ Exit codes: 0 linearizable, 1 not, 2 cannot be read, 3 undecided: the budget of 
     help="Configurations looked at before it is given up as undecided.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as one JSON object.")
-def check(*, history: str, model: ModelName, checker: CheckerName, steps: int, as_json: bool) -> int:
+def check(*, history: str, model: str, checker: CheckerName, steps: int, as_json: bool) -> int:
     """Read, check, explain."""
     try:
-        verdict = checked(history, model=model, checker=checker, steps=steps)
+        verdict: Verdict | CycleVerdict
+        if model == LIST_APPEND:
+            verdict = checked_by_cycles(history, searches=checker != "auto" or steps != STEPS_MAX)
+        else:
+            verdict = checked(history, model=cast("ModelName", model), checker=checker, steps=steps)
     except (HistoryInvalid, ValueError) as error:
         raise click.UsageError(f"{history}: {error}") from error
     except OSError as error:
@@ -89,6 +99,18 @@ def check(*, history: str, model: ModelName, checker: CheckerName, steps: int, a
         raise click.UsageError(f"{history}: there is no operation in it, nothing to check")
     click.echo(json.dumps(verdict.as_json()) if as_json else verdict.text())
     return EXIT_CODES[verdict.status]
+
+
+def checked_by_cycles(history: str, *, searches: bool) -> CycleVerdict:
+    """The verdict on transactions. `searches`: options for searches were given."""
+    if searches:
+        raise ValueError(
+            f"--checker and --steps are for searches; model {LIST_APPEND} is decided by cycles, without a budget"
+        )
+    if history == "-":
+        return check_transactions(sys.stdin.buffer)
+    with open(history, "rb") as lines:
+        return check_transactions(lines)
 
 
 def checked(history: str, *, model: ModelName, checker: CheckerName, steps: int) -> Verdict:

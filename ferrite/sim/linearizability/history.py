@@ -93,11 +93,11 @@ class Operation:
         }
 
 
-def read_history(lines: str | Iterable[str | bytes]) -> list[Operation]:
+def read_history(lines: str | Iterable[str | bytes], *, keep_failed: bool = False) -> list[Operation]:
     """Return the operations in the order of their invocation; raises HistoryInvalid.
 
-    An operation that failed did not happen and is left out, but for `cas`: whether its failure is a result is the model's
-    question. `lines` is the whole text, or its lines.
+    An operation that failed did not happen and is left out, unless `keep_failed`, and but for `cas`: whether its failure is a
+    result is the model's question. `lines` is the whole text, or its lines.
     """
     reader = _Reader()
     for number, line in enumerate(lines.split("\n") if isinstance(lines, str) else lines, start=1):
@@ -107,7 +107,11 @@ def read_history(lines: str | Iterable[str | bytes]) -> list[Operation]:
             )
         if line.strip():
             reader.take(number, _decode(number, line))
-    return [operation for operation in reader.operations if operation.outcome != FAIL or operation.f == "cas"]
+    return [
+        operation
+        for operation in reader.operations
+        if keep_failed or operation.outcome != FAIL or operation.f == "cas"
+    ]
 
 
 def _decode(number: int, line: str | bytes) -> dict[str, Any]:

@@ -122,16 +122,16 @@ class FakeWatch:
         self.canceled = False
         self.progress_requests = 0
         self.waiting: list[Delivery | WatchEnded] = []
-        self._more = asyncio.Event()
+        self._on_ready: Callable[[], None] = lambda: None
 
     def deliver(self, *items: Delivery | WatchEnded) -> None:
         self.waiting += items
-        self._more.set()
+        self._on_ready()
 
-    async def take(self) -> Sequence[Delivery | WatchEnded]:
-        while not self.waiting:
-            self._more.clear()
-            await self._more.wait()
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        self._on_ready = on_ready
+
+    def take(self) -> Sequence[Delivery | WatchEnded]:
         taken, self.waiting = self.waiting, []
         return taken
 

@@ -149,16 +149,16 @@ class FakeWatch:
     fed: list[Delivery | WatchEnded] = field(default_factory=list)
     canceled: bool = False
     taken: int = 0
-    more: asyncio.Event = field(default_factory=asyncio.Event)
+    on_ready: Callable[[], None] = lambda: None
 
     def feed(self, *items: Delivery | WatchEnded) -> None:
         self.fed += items
-        self.more.set()
+        self.on_ready()
 
-    async def take(self) -> Sequence[Delivery | WatchEnded]:
-        while not self.fed:
-            self.more.clear()
-            await self.more.wait()
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        self.on_ready = on_ready
+
+    def take(self) -> Sequence[Delivery | WatchEnded]:
         taken, self.fed = tuple(self.fed), []
         self.taken += len(taken)
         return taken

@@ -242,7 +242,7 @@ async def test_what_a_client_sends_after_its_watch_is_not_heard() -> None:
 async def test_a_watch_that_fails_inside_ends_the_connection_and_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(self: FakeWatch) -> Sequence[Delivery | WatchEnded]:
+    def fails(self: FakeWatch) -> Sequence[Delivery | WatchEnded]:
         raise ZeroDivisionError("secret inside")
 
     monkeypatch.setattr(FakeWatch, "take", fails)

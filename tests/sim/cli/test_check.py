@@ -85,3 +85,39 @@ def test_a_wrong_question_is_refused_in_one_line(
 ) -> None:
     assert main(["check", *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+HALF_SEEN = [
+    {"process": 0, "type": "invoke", "f": "txn", "value": [["append", "x", 1], ["append", "y", 1]]},
+    {"process": 1, "type": "invoke", "f": "txn", "value": [["r", "x", None], ["r", "y", None]]},
+    {"process": 0, "type": "ok", "f": "txn", "value": [["append", "x", 1], ["append", "y", 1]]},
+    {"process": 1, "type": "ok", "f": "txn", "value": [["r", "x", [1]], ["r", "y", []]]},
+]
+
+
+def test_a_cycle_of_transactions_exits_1_and_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = history(tmp_path, lines(HALF_SEEN))
+    assert main(["check", "--model", "list-append", "--json", path]) == 1
+    verdict = json.loads(capsys.readouterr().out)
+    assert verdict["explanation"]["anomaly"] == "G-single"
+    assert main(["check", "--model", "list-append", path]) == 1
+    assert capsys.readouterr().out.startswith("not strictly serializable: G-single: ")
+
+
+def test_transactions_that_are_strictly_serializable_exit_0(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = lines([*HALF_SEEN[:3], HALF_SEEN[1] | {"type": "ok"}])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(right.encode())))
+    assert main(["check", "--model", "list-append", "-"]) == 0
+    assert capsys.readouterr().out.startswith("strictly serializable (2 transactions on 2 keys")
+
+
+def test_the_cycle_check_refuses_the_options_of_searches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = history(tmp_path, lines(HALF_SEEN))
+    assert main(["check", "--model", "list-append", "--steps", "5", path]) == 2
+    assert "--checker and --steps are for searches" in capsys.readouterr().err

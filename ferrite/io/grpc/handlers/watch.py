@@ -1,7 +1,7 @@
 """`Watch`: many watches on one stream.
 
-A task for each watch takes what is delivered and queues responses; one writer sends them. The queue is short: while the reader is
-slow nothing more is taken, and what piles up behind is the request path's to bound (it cuts the watch).
+One writer sends what the client is answered, and takes from the watches that have something, one after the other. While the
+reader is slow nothing more is taken, and what piles up behind is the request path's to bound (it cuts the watch).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ferrite.io.grpc.watch_convert import responses
 from ferrite.io.request_path import RequestError, RequestPath, Watch
 from ferrite.io.validation import INT_MAX, Invalid, check_int, check_watch
 
-QUEUED_RESPONSES_MAX: Final = 16
-"""Responses of a stream that wait for the reader: enough to fill a message window, few enough to be cut early."""
+QUEUED_ANSWERS_MAX: Final = 16
+"""Answers to a stream's requests that wait for the reader. With so many no further request is read."""
 _CLIENT: Final = "client"
 _INVALID: Final = "invalid"
 _SHUTTING_DOWN: Final = "shutting_down"
@@ -41,19 +41,13 @@ class WatchHandler:
 
 
 class _Served:
-    """One watch of the stream. `revision`: everything up to it was queued for the client."""
+    """One watch of the stream. `revision`: everything up to it was sent to the client, or is being sent."""
 
-    __slots__ = ("revision", "task", "watch")
+    __slots__ = ("revision", "watch")
 
     def __init__(self, watch: Watch, revision: int) -> None:
         self.watch = watch
         self.revision = revision
-        self.task: asyncio.Task[None] | None = None
-
-    def end(self) -> None:
-        self.watch.cancel()
-        if self.task is not None:
-            self.task.cancel()
 
 
 class _WatchStream:
@@ -63,7 +57,10 @@ class _WatchStream:
         self._path = path
         self._settings = settings
         self._watches: dict[int, _Served] = {}
-        self._out: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_RESPONSES_MAX)
+        self._answers: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED_ANSWERS_MAX)
+        self._ready: dict[int, None] = {}
+        """Watches that have something, in the order in which they got it."""
+        self._more = asyncio.Event()
         self._changed = asyncio.Event()
 
     async def run(
@@ -73,16 +70,15 @@ class _WatchStream:
         supervising = loop.create_task(self._supervise(messages, context), name="watch stream")
         supervising.add_done_callback(self._note_end)
         try:
-            while (data := await self._out.get()) is not None:
-                await writer.send(data)
+            await self._send(writer)
             await supervising
         finally:
             supervising.cancel()
             for served in self._watches.values():
-                served.end()
+                served.watch.cancel()
 
     async def _supervise(self, messages: AsyncIterator[kv_pb2.WatchRequest], context: CallContext) -> None:
-        """Let the client and the watches do, until the stream is over. The last thing that is queued is None."""
+        """Let the client and the watches do, until the stream is over. The last answer is None."""
         reading = asyncio.get_running_loop().create_task(self._read(messages), name="watch requests")
         reading.add_done_callback(self._note_end)
         try:
@@ -90,35 +86,28 @@ class _WatchStream:
                 while not context.drain.begun and not (reading.done() and not self._watches):
                     await self._changed.wait()
                     self._changed.clear()
-                    self._raise_failure(reading)
+                    if reading.done() and not reading.cancelled():
+                        reading.result()  # a request that cannot be answered under an id ends the stream
             reading.cancel()
             if context.drain.begun:
                 await self._end_all()
         except Exception:
-            await self._out.put(None)
+            await self._answer(None)
             raise
         finally:
             reading.cancel()
-        await self._out.put(None)
+        await self._answer(None)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             task.exception()  # known from here on, whether or not somebody lives to raise it
         self._changed.set()
 
-    def _raise_failure(self, reading: asyncio.Task[None]) -> None:
-        """A watch's task that fails ends the stream: its client would wait for ever."""
-        tasks = [reading, *(served.task for served in self._watches.values() if served.task is not None)]
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.result()
-
     async def _end_all(self) -> None:
         for watch_id, served in list(self._watches.items()):
-            served.end()
-            await self._say_ended(
-                watch_id, _SHUTTING_DOWN, "this node shuts down; another one can go on", served.revision
-            )
+            served.watch.cancel()
+            detail = "this node shuts down; another one can go on"
+            await self._answer(_ended(watch_id, _SHUTTING_DOWN, detail, served.revision))
         self._watches.clear()
 
     # ------------------------------------------------------------------------------------------------ the client
@@ -153,50 +142,68 @@ class _WatchStream:
         try:
             watch = self._path.watch(check_watch(spec, self._settings.limits))
         except Invalid as error:
-            await self._say_ended(watch_id, _INVALID, str(error), 0)
+            await self._answer(_ended(watch_id, _INVALID, str(error), 0))
             return
         except RequestError as error:
-            await self._say_ended(watch_id, error.code, error.detail, 0)
+            await self._answer(_ended(watch_id, error.code, error.detail, 0))
             return
         revision = spec.start_revision - 1 if spec.start_revision else watch.revision
-        served = self._watches[watch_id] = _Served(watch, revision)
-        await self._say(kv_pb2.WatchResponse(watch_id=watch_id, created=True, revision=revision))
-        served.task = asyncio.get_running_loop().create_task(
-            self._serve(watch_id, served), name=f"watch {watch_id}"
-        )
-        served.task.add_done_callback(self._note_end)
+        self._watches[watch_id] = _Served(watch, revision)
+        created = kv_pb2.WatchResponse(watch_id=watch_id, created=True, revision=revision)
+        await self._answer(created.SerializeToString())
+        watch.listen(lambda: self._note_ready(watch_id))
+        self._note_ready(watch_id)  # of what has come since
 
     async def _cancel(self, watch_id: int) -> None:
         served = self._watches.pop(watch_id, None)
         if served is None:
             return  # it has just ended by itself; the client will hear of it, once
-        served.end()
-        await self._say_ended(watch_id, _CLIENT, "", served.revision)
+        served.watch.cancel()
+        await self._answer(_ended(watch_id, _CLIENT, "", served.revision))
         self._changed.set()
 
-    # ------------------------------------------------------------------------------------------------ deliveries
+    # ------------------------------------------------------------------------------------------------ the writer
 
-    async def _serve(self, watch_id: int, served: _Served) -> None:
+    def _note_ready(self, watch_id: int) -> None:
+        self._ready[watch_id] = None
+        self._more.set()
+
+    async def _answer(self, data: bytes | None) -> None:
+        await self._answers.put(data)
+        self._more.set()
+
+    async def _send(self, writer: Writer) -> None:
+        """Send answers and deliveries, until the last answer."""
         while True:
-            taken = await served.watch.take()
-            if not taken:
-                return  # it was canceled
-            ended = taken[-1] if isinstance(taken[-1], WatchEnded) else None
-            deliveries = [delivery for delivery in taken if isinstance(delivery, Delivery)]
-            for revision, data in responses(watch_id, deliveries):
-                await self._out.put(data)
-                served.revision = revision
-            if ended is not None:
-                del self._watches[watch_id]
-                await self._say_ended(watch_id, ended.reason.value, ended.detail, ended.revision)
-                return
+            while not self._answers.empty():
+                data = self._answers.get_nowait()
+                if data is None:
+                    return
+                await writer.send(data)
+            if self._ready:
+                await self._send_deliveries(next(iter(self._ready)), writer)
+            else:
+                await self._more.wait()
+                self._more.clear()
 
-    async def _say_ended(self, watch_id: int, reason: str, detail: str, revision: int) -> None:
-        await self._say(
-            kv_pb2.WatchResponse(
-                watch_id=watch_id, canceled=True, reason=reason, detail=detail, revision=revision
-            )
-        )
+    async def _send_deliveries(self, watch_id: int, writer: Writer) -> None:
+        del self._ready[watch_id]
+        served = self._watches.get(watch_id)
+        if served is None:
+            return
+        taken = served.watch.take()
+        for revision, data in responses(watch_id, [one for one in taken if isinstance(one, Delivery)]):
+            served.revision = revision
+            await writer.send(data)
+            if self._watches.get(watch_id) is not served:
+                return  # it was cancelled, and its client is told so
+        if taken and isinstance(ended := taken[-1], WatchEnded):
+            del self._watches[watch_id]
+            self._changed.set()
+            await writer.send(_ended(watch_id, ended.reason.value, ended.detail, ended.revision))
 
-    async def _say(self, response: kv_pb2.WatchResponse) -> None:
-        await self._out.put(response.SerializeToString())
+
+def _ended(watch_id: int, reason: str, detail: str, revision: int) -> bytes:
+    return kv_pb2.WatchResponse(
+        watch_id=watch_id, canceled=True, reason=reason, detail=detail, revision=revision
+    ).SerializeToString()
