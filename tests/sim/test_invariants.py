@@ -76,15 +76,24 @@ class Told:
         self.lead(1)
 
     def step(self, node: int, *ordered: actions.Action, **fields: object) -> None:
-        held = self.memberships.setdefault(node, [(Index(0), Membership())])
         for action in ordered:
-            for at, entry in enumerate(action.entries if isinstance(action, actions.Persist) else ()):
-                if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
-                    found = decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:])
-                    held = self.memberships[node] = [*held, (Index(action.first_index + at), found)]
-        committed = [index for index, _ in held if index <= fields.get("commit_index", 0)]
+            if isinstance(action, actions.Persist):
+                self._hold(node, action)
+        commit = fields.get("commit_index", 0)
+        assert isinstance(commit, int), "an index"
+        held = self._held(node)
+        committed = [index for index, _ in held if index <= commit]
         given = {"membership": MEMBERSHIP, "memberships": held[len(committed) - 1 :], **fields}
         self.checks.stepped(NodeId(node), status(NodeId(node), **given), ordered)
+
+    def _hold(self, node: int, order: actions.Persist) -> None:
+        for at, entry in enumerate(order.entries):
+            if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
+                found = decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:])
+                self.memberships[node] = [*self._held(node), (Index(order.first_index + at), found)]
+
+    def _held(self, node: int) -> list[tuple[Index, Membership]]:
+        return self.memberships.setdefault(node, [(Index(0), Membership())])
 
     def lead(self, node: int, *ordered: actions.Action, **fields: object) -> None:
         self.step(node, *ordered, role=Role.LEADER, **fields)
