@@ -13,6 +13,7 @@ from ferrite.sim.answers import Answer
 from ferrite.sim.checks.coverage import collect_marks
 from ferrite.sim.checks.invariants import Invariants
 from ferrite.sim.checks.leases import check_lease_ends
+from ferrite.sim.checks.watches import check_watchers
 from ferrite.sim.checks.witness import check_history
 from ferrite.sim.clients import Client
 from ferrite.sim.dice import Dice
@@ -28,7 +29,7 @@ from ferrite.sim.tape import Tape
 from ferrite.sim.timeline import EndlessRun, Timeline
 from ferrite.sim.trace import Trace
 from ferrite.sim.violation import Violation
-from ferrite.sim.watchers import Watcher, check_watchers
+from ferrite.sim.watchers import Watcher
 from ferrite.sim.world import World
 
 POLL_US = 10_000
@@ -276,7 +277,7 @@ class Cluster:
         )
 
     def converge(self) -> None:
-        """Heal, then insist on progress and on equal states. Raises Violation (L1, L2, L3, L8, F3, F4)."""
+        """Heal, then insist on progress and on equal states. Raises Violation (L1 to L3, L5, L8, L10, L11, F3, F4)."""
         from ferrite.sim.checks.liveness import converge  # noqa: PLC0415 - liveness drives a cluster; importing it above would be a circle
 
         converge(self)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from ferrite.core import NodeId
 from ferrite.core.kv import AppliedBatch, HistoryPiece, HistoryRead, WatchHub, WatchLimits, read_history
-from ferrite.sim.world import World
+from ferrite.sim.world import World, finding
 
 if TYPE_CHECKING:
     from ferrite.sim.state_thread import StateThread
@@ -14,11 +16,12 @@ if TYPE_CHECKING:
 class NodeWatches:
     """Feeds `hub`. Nothing is read and no dice are thrown as long as nobody watches."""
 
-    def __init__(self, state: StateThread, world: World, number: int) -> None:
+    def __init__(self, state: StateThread, world: World, node: NodeId) -> None:
         machine, kv = state.machine, world.options.kv
         self._state = state
         self._world = world
-        self._dice = world.dice.stream("history", number)
+        self._dice = world.dice.stream("history", node)
+        self._node = node
         self.hub = WatchHub(
             revision=machine.revision,
             compacted_revision=machine.compacted_revision,
@@ -38,6 +41,9 @@ class NodeWatches:
     def installed(self) -> None:
         """A snapshot took the place of the state."""
         machine = self._state.machine
+        self._world.counters["watches_installed"] += (
+            self.hub.count if machine.revision > self.hub.revision else 0
+        )
         self.hub.on_installed(revision=machine.revision, compacted_revision=machine.compacted_revision)
         self.settle()
 
@@ -47,14 +53,16 @@ class NodeWatches:
         if read is not None:
             self._later(self._read, read)
 
-    def _later(self, work: object, given: object) -> None:
+    def _later(self, work: Callable[[Any], None], given: object) -> None:
         delay_us = 1 + self._dice.exponential(self._world.options.disk.load_mean_us)
         self._world.timeline.after(delay_us, self._do, work, given)
 
-    def _do(self, work: object, given: object) -> None:
+    def _do(self, work: Callable[[Any], None], given: object) -> None:
         if self._state.alive:
-            assert callable(work), "one of the two below"
-            work(given)
+            try:
+                work(given)
+            except Exception as error:
+                raise finding(self._world, self._node, error, who="A node's watches") from error
 
     def _read(self, read: HistoryRead) -> None:
         # What is read here is what the state is now; the hub hears of it later, and may know more by then.

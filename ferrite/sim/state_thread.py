@@ -35,7 +35,8 @@ from ferrite.core.kv import (
 )
 from ferrite.sim.network import damaged
 from ferrite.sim.node_watches import NodeWatches
-from ferrite.sim.world import World
+from ferrite.sim.violation import Violation
+from ferrite.sim.world import World, finding
 
 if TYPE_CHECKING:
     from ferrite.sim.node import Node
@@ -79,7 +80,12 @@ class StateThread:
     def _do(self, order_row: int, work: Callable[..., None], given: tuple[Any, ...]) -> None:
         if self.alive:
             self._order_row = order_row
-            work(*given)
+            try:
+                work(*given)
+            except Violation:
+                raise
+            except Exception as error:
+                raise finding(self._world, self._node.node_id, error, who="A state machine") from error
 
     def _report(self, event: events.Event, text: str) -> None:
         """Tell the replica that a job is done."""

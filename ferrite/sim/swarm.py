@@ -34,10 +34,10 @@ def swarm(seed: int, *, nodes: int = 0, seconds: int = SECONDS) -> Options:
     """Return the options of a seed. `nodes` 0 draws 1 to 5 voters, mostly 3."""
     name = profile_of(seed)
     options = _free(seed, pace=QUICKEST if name else 0, nodes=nodes, seconds=seconds)
-    if not name:
-        return options
-    dice = seeded(seed, "profile", name)
-    options = PROFILES[name](calm(options, dice), dice)
+    if name:
+        dice = seeded(seed, "profile", name)
+        options = PROFILES[name](calm(options, dice), dice)
+    options = replace(options, kv=_watched(options.kv, seeded(seed, "swarm", "watchers")))
     chosen = nodes or options.nodes
     return replace(options, nodes=chosen, spares=min(options.spares, NODES_MAX - chosen))
 
@@ -201,7 +201,14 @@ def _kv(dice: Stream) -> KvOptions:
         compact_ppm=compact_ppm,
         range_ppm=_some(dice, 200_000, 600_000),
         housekeeping=compact_ppm > 0,
-        watchers=_some(dice, 1, 3),
+    )
+
+
+def _watched(kv: KvOptions, dice: Stream) -> KvOptions:
+    """Every seed has watches, whatever its profile."""
+    return replace(
+        kv,
+        watchers=dice.pick((1, 2, 3)),
         watch_queue_bytes=dice.pick((300, 4_000)),
         history_bytes=dice.pick((1, 1_000)),
     )

@@ -78,10 +78,10 @@ class World:
         )
 
 
-def finding(world: World, node: NodeId, error: Exception) -> Violation:
-    """Whatever a replica raises is a finding."""
+def finding(world: World, node: NodeId, error: Exception, who: str = "A replica") -> Violation:
+    """Whatever a replica, or another part of a node, raises is a finding."""
     if isinstance(error, InvariantViolated):
         return world.violation(
-            "CORE", "No state of a replica is impossible.", f"node {node}: {error}", kind="crash"
+            "CORE", f"{who} is never in an impossible state.", f"node {node}: {error}", kind="crash"
         )
-    return world.violation("CRASH", "A replica never raises.", f"node {node}: {error!r}", kind="crash")
+    return world.violation("CRASH", f"{who} never raises.", f"node {node}: {error!r}", kind="crash")

@@ -1,8 +1,9 @@
-"""The client library against a real cluster whose leader is killed under it."""
+"""The client library against a real cluster whose leader is killed under it; `FERRITE_TEST_KILLS=20` for a long run."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import MakeCluster
 
 INCREMENTS = 1000
-KILLS = 3
+KILLS = int(os.environ.get("FERRITE_TEST_KILLS", "3"))
 WORKERS = 8
 COUNTERS = 4
 TIMEOUT_S = 60.0

@@ -17,6 +17,7 @@ import pytest
 
 from ferrite.core import HardState, Index, Term, actions
 from ferrite.core.kv import (
+    AutoCompaction,
     Compact,
     Delivery,
     Housekeeper,
@@ -207,9 +208,17 @@ def test_housekeeping_follows_the_configured_policy(tmp_path: Path) -> None:
     by_age = {"storage__auto_compaction_mode": "age", "storage__auto_compaction_retention": "90000"}
     assert proposed(by_age) == Compact(revision=10), "what is 90 s old"
     assert proposed({}) is None
+    by_default = housekeeping_config(config_of(tmp_path))
+    assert (by_default.auto_compaction, by_default.retention) == (AutoCompaction.REVISIONS, 1_000_000)
+    off = housekeeping_config(config_of(tmp_path, storage__auto_compaction_mode="off"))
+    assert off.auto_compaction is AutoCompaction.OFF
     (problem,) = problems(tmp_path, options={"storage.auto_compaction_mode": "age"})
-    assert problem.key == "storage.auto_compaction_mode"
+    assert problem.key == "storage.auto_compaction_mode", "the default is no age"
     assert "storage.auto_compaction_retention above 0" in problem.expected
+    kept = "storage.auto_compaction_retention"
+    for settings in ({kept: "0"}, {kept: "5", "storage.auto_compaction_mode": "off"}):
+        (problem,) = problems(tmp_path, options=settings)
+        assert problem.key == kept
 
 
 # ------------------------------------------------------------------------------------------------ node

@@ -19,7 +19,7 @@ from ferrite.io.client.holding import Lock, Office
 from ferrite.io.client.keeping import Lease
 from ferrite.io.client.selection import Data
 from ferrite.io.client.settings import ProtocolName
-from ferrite.io.client.transactions import Condition, Transaction
+from ferrite.io.client.transactions import Condition, Step, Transaction
 from ferrite.io.client.watching import Watch
 
 _P = ParamSpec("_P")
@@ -73,6 +73,12 @@ class BlockingLock:
         self.lease = BlockingLease(lock.lease, thread)
         self.lost = self.lease.lost
         self.fence: Callable[[], Condition] = lock.fence
+        self._lock = lock
+        self._thread = thread
+
+    def write(self, *steps: Step, timeout_s: float | None = None) -> TxnAnswer:
+        """As `Lock.write`."""
+        return self._thread.wait(self._lock.write(*steps, timeout_s=timeout_s))
 
 
 class BlockingOffice:
@@ -90,6 +96,10 @@ class BlockingOffice:
     def proclaim(self, value: Data, *, timeout_s: float | None = None) -> PutAnswer:
         """As `Office.proclaim`."""
         return self._thread.wait(self._office.proclaim(value, timeout_s=timeout_s))
+
+    def write(self, *steps: Step, timeout_s: float | None = None) -> TxnAnswer:
+        """As `Office.write`."""
+        return self._thread.wait(self._office.write(*steps, timeout_s=timeout_s))
 
 
 class BlockingWatch:

@@ -143,7 +143,7 @@ class ReplyTooLarge(FerriteError):
 
 
 class LeaseLost(FerriteError):
-    """The lease under a lock or an office ended while it was waited for."""
+    """The lease under a lock or an office ended: while it was waited for, or before a write that needed it."""
 
 
 class LockTimeout(FerriteError, TimeoutError):

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from ferrite.core import kv
 from ferrite.core.client import Contender, Gone, Held, WaitFor
-from ferrite.io.client.answers import PutAnswer, put_answer
+from ferrite.io.client.answers import PutAnswer, TxnAnswer, put_answer
 from ferrite.io.client.engine import Engine, now_us
 from ferrite.io.client.errors import FerriteError, LeaseLost, LockTimeout, Unavailable
 from ferrite.io.client.keeping import Lease, LeaseKeeper
 from ferrite.io.client.request import WatchSpec
 from ferrite.io.client.selection import Data, as_bytes
-from ferrite.io.client.transactions import Condition
+from ferrite.io.client.transactions import Condition, Step, Transaction
 from ferrite.io.client.watching import something_happens
 
 LOOK_AGAIN_S: Final = 0.5
@@ -32,6 +32,7 @@ class Lock:
     key: bytes
     lease: Lease
     _contender: Contender
+    _engine: Engine
 
     @property
     def lost(self) -> asyncio.Event:
@@ -41,6 +42,10 @@ class Lock:
     def fence(self) -> Condition:
         """True in a transaction as long as the lock is held: `txn().if_(lock.fence()).then(...)`."""
         return self._contender.fence()
+
+    async def write(self, *steps: Step, timeout_s: float | None = None) -> TxnAnswer:
+        """Carry out `steps` in one transaction if the lock is still held. Raises `LeaseLost` when it is not: nothing happened."""
+        return await _write_fenced(self._engine, self._contender, steps, timeout_s)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -62,11 +67,15 @@ class Office:
         """True in a transaction as long as the office is held."""
         return self._contender.fence()
 
+    async def write(self, *steps: Step, timeout_s: float | None = None) -> TxnAnswer:
+        """As `Lock.write`."""
+        return await _write_fenced(self._engine, self._contender, steps, timeout_s)
+
     async def proclaim(self, value: Data, *, timeout_s: float | None = None) -> PutAnswer:
         """Change what `leader_of` and `observe` show. Raises `LeaseLost` when the office is not held any more."""
         result = await self._engine.txn(self._contender.proclaim(as_bytes(value, "value")), timeout_s)
         if not result.succeeded:
-            raise _lease_lost(self.key)
+            raise _not_held(self._contender)
         (put,) = result.results
         assert isinstance(put, kv.PutResult), "a put answers a put"
         return put_answer(put)
@@ -97,7 +106,9 @@ async def hold_lock(
     async with hold_lease(engine, keeper, ttl_s, None) as lease:
         contender = Contender(name, lease.lease_id)
         await _win(engine, contender, lease, wait_s)
-        yield Lock(token=contender.token, key=contender.key, lease=lease, _contender=contender)
+        yield Lock(
+            token=contender.token, key=contender.key, lease=lease, _contender=contender, _engine=engine
+        )
 
 
 @asynccontextmanager
@@ -133,6 +144,19 @@ async def _win(engine: Engine, contender: Contender, lease: Lease, wait_s: float
             case WaitFor(key=key, start_revision=revision):
                 spec = WatchSpec(key=key, start_revision=revision, puts=False)
                 await _wait(something_happens(engine, spec), lease, deadline_s, contender)
+
+
+async def _write_fenced(
+    engine: Engine, contender: Contender, steps: tuple[Step, ...], timeout_s: float | None
+) -> TxnAnswer:
+    async def commit(transaction: Transaction[Any], timeout_s: float | None) -> TxnAnswer:
+        return transaction.answer(await engine.txn(transaction.operation(), timeout_s))
+
+    fenced = Transaction(commit).if_(contender.fence()).then(*steps)
+    answer: TxnAnswer = await fenced.commit(timeout_s=timeout_s)
+    if not answer.succeeded:
+        raise _not_held(contender)
+    return answer
 
 
 async def _wait(
@@ -175,6 +199,14 @@ async def _to_its_end(coroutine: Coroutine[Any, Any, None]) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+def _not_held(contender: Contender) -> LeaseLost:
+    detail = (
+        f"{contender.name!r} is not held with token {contender.token} any more: its lease ended, and somebody else may hold"
+        " it; nothing was written"
+    )
+    return LeaseLost(detail, code="lease_lost")
 
 
 def _lease_lost(key: bytes) -> LeaseLost:

@@ -64,12 +64,18 @@ def _check_log_cut(resolved: Resolved) -> None:
 
 
 def _check_auto_compaction(resolved: Resolved) -> None:
-    """A retention of nothing would be read as "keep nothing" by one and as "no compaction" by the other."""
+    """A retention of nothing would be read as "keep nothing" by one and as "no compaction" by the other; and the default, a
+    number of revisions, is no age.
+    """
     mode, kept = "storage.auto_compaction_mode", "storage.auto_compaction_retention"
-    if resolved.has(mode, kept) and (resolved.text(mode) == "off") != (resolved.int(kept) == 0):
+    if not resolved.has(mode, kept):
+        return
+    given = resolved.int(kept) if resolved.is_given(kept) else 0
+    fits = {"off": given == 0, "revisions": resolved.int(kept) > 0, "age": given > 0}
+    if not fits[resolved.text(mode)]:
         resolved.report(
             _blame(resolved, kept, mode),
-            expected=f"{kept} above 0 with {mode} revisions or age, and 0 with off; "
+            expected=f"{kept} above 0 with {mode} revisions or age (with age it must be given), and none or 0 with off; "
             f"with {resolved.describe(mode)} and {resolved.describe(kept)}",
             advice="say how much history is kept (revisions, or milliseconds for age), or turn the mode off",
         )

@@ -122,13 +122,15 @@ _STORAGE = (
         "storage.quota_bytes", 2 * GIB, 0, 1024 * GIB, "bytes",
         "Space for keys and their history, above which puts are refused until 90 % are enough. 0: none. The leader's counts.",
     ),
+    # etcd's default is off, and a busy store then ends at its quota. So many revisions of 1 KiB are half of the quota, and a
+    # quarter of an hour at 1,000 writes per second for a watcher to come back. An age would bound no space.
     Key(
-        path="storage.auto_compaction_mode", kind=Kind.CHOICE, default="off", choices=get_args(AutoCompactionMode),
+        path="storage.auto_compaction_mode", kind=Kind.CHOICE, default="revisions", choices=get_args(AutoCompactionMode),
         doc="Forget history by itself: off, by number of revisions, or by age. The leader's counts.",
     ),
     int_key(
-        "storage.auto_compaction_retention", 0, 0, RETENTION_MAX, "revisions or ms",
-        "What history is kept by storage.auto_compaction_mode: so many revisions, or so many milliseconds.",
+        "storage.auto_compaction_retention", 1_000_000, 0, RETENTION_MAX, "revisions or ms",
+        "History kept by storage.auto_compaction_mode: revisions, or milliseconds (always to be given with age).",
     ),
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ from ferrite.sim.housekeeping import PROPOSAL_TIMEOUT_US, RETRY_US
 from ferrite.sim.network import links_between
 from ferrite.sim.node import Node
 from ferrite.sim.violation import Violation
+from ferrite.sim.watchers import Watcher
 from ferrite.sim.workload import LONGER_TTL_S
 
 ELECTION_TIMEOUTS_MAX: Final = 10
@@ -30,11 +31,13 @@ FRESH_TIMEOUT_US: Final = 10_000_000
 """A healthy cluster answers far sooner, also on the slowest disk and network that a swarm draws."""
 HOUSEKEEPING_US: Final = PROPOSAL_TIMEOUT_US + RETRY_US + 2_000_000
 """How late a lease may end: a proposal of before the healing is given up, tried again, and the leader looks each second."""
+WATCHES_US: Final = 5_000_000
+"""L11: by then a watch has read the history of a whole run, a revision at a time."""
 OUTSIDE: Final = ("down", "cut off", "deaf", "mute")
 
 
 def converge(cluster: Cluster) -> None:
-    """Heal and insist on L1, L2, L3, L5, L8, F3 and F4. Raises Violation."""
+    """Heal and insist on L1, L2, L3, L5, L8, L10, L11, F3 and F4. Raises Violation."""
     cluster.end_faults()
     options = cluster.world.options
     if options.core_only and options.faults.membership_every_us:
@@ -94,6 +97,8 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     members = {node.node_id: node for node in _members(cluster, core)}
     for client in cluster.clients:
         client.use(members, FRESH_TIMEOUT_US)
+    for watcher in cluster.watchers:
+        watcher.use(members)
     # L2: every request in hand is answered.
     if not cluster.run_until(lambda: all(client.operation is None for client in cluster.clients), settle_us):
         hanging = [client.operation for client in cluster.clients if client.operation is not None]
@@ -103,6 +108,7 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     if not cluster.run_until(lambda: converged(cluster, core), settle_us):
         _fail(cluster, "L3", "After healing all members converge to the same committed and applied log.")
     _leases_end(cluster, core)
+    _watches_catch_up(cluster, members.values())
     _calm(cluster, core)
 
 
@@ -121,6 +127,18 @@ def _leases_end(cluster: Cluster, core: Collection[NodeId]) -> None:
 
     if not cluster.run_until(none_left, within_us):
         _fail(cluster, "L10", "A lease that is not kept alive ends soon after its time.")
+
+
+def _watches_catch_up(cluster: Cluster, members: Collection[Node]) -> None:
+    """L11: every watch is told all that there is."""
+
+    def behind() -> list[Watcher]:
+        last = max(node.state.machine.revision for node in members if node.state is not None)
+        return [watcher for watcher in cluster.watchers if not watcher.has(last)]
+
+    if not cluster.run_until(lambda: not behind(), WATCHES_US):
+        told = [f"{watcher.key!r} up to {watcher.cursor.next_revision - 1}" for watcher in behind()]
+        _fail(cluster, "L11", "After healing every watch is soon told of the last revision.", f"{told}; ")
 
 
 def _fresh_writes(cluster: Cluster, within_us: int) -> None:

@@ -79,7 +79,7 @@ class Model:
     index_of: dict[int, int] = field(default_factory=dict)
     """Revision -> the entry that made it."""
     compactions: list[tuple[int, int]] = field(default_factory=list)
-    """(the store's revision then, compacted to), ascending in both."""
+    """(entry, compacted to), ascending in both."""
     lease_ends: list[LeaseEnd] = field(default_factory=list)
     renewed_index: dict[int, int] = field(default_factory=dict)
     """Lease -> the entry that granted it or last kept it alive."""
@@ -195,7 +195,7 @@ def _execute(model: Model, command: Command, answer: CommandResult | None, index
     assert answer is not None, "the model has an answer, and the machine the same"
     _note_leases(model, operation, leases, index)
     if model.kv.compacted and (not model.compactions or model.compactions[-1][1] < model.kv.compacted):
-        model.compactions.append((model.kv.revision, model.kv.compacted))
+        model.compactions.append((index, model.kv.compacted))
     if request is not None:
         model.executed[request] = Executed(index=index, result=answer)
         if model.kv.revision != before:

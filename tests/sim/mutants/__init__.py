@@ -13,10 +13,11 @@ from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.requests import REQUESTS
 from tests.sim.mutants.snapshots import SNAPSHOTS
 from tests.sim.mutants.store import STORE
+from tests.sim.mutants.watches import WATCHES
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(
-        (*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS, *STORE),
+        (*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS, *STORE, *WATCHES),
         key=lambda mutant: mutant.number,
     )
 )
