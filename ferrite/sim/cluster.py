@@ -26,6 +26,7 @@ from ferrite.sim.network import Frame, Network
 from ferrite.sim.node import Node
 from ferrite.sim.options import Options
 from ferrite.sim.recording import Recording
+from ferrite.sim.session_limits import session_limits
 from ferrite.sim.tape import Tape
 from ferrite.sim.timeline import EndlessRun, Timeline
 from ferrite.sim.trace import Trace
@@ -271,7 +272,9 @@ class Cluster:
 
     def check_history(self) -> None:
         """Compare what clients saw with the replay of the committed log. Raises Violation."""
-        model = check_history(self.history, self.world.invariants.ghost)
+        model = check_history(
+            self.history, self.world.invariants.ghost, session_limits(self.world.options.kv)
+        )
         check_watchers(self.watchers, model)
         check_lease_ends(self.history, model, self.committed_us, self.world.options)
 

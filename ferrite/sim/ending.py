@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ferrite.sim.checks.replay import Model, replay
 from ferrite.sim.history import OK, READS, Operation
 from ferrite.sim.recording import VERSION, Recording, Row
+from ferrite.sim.session_limits import session_limits
 from ferrite.sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def finish_recording(cluster: Cluster, violation: Violation | None) -> None:
 def _points(cluster: Cluster, rows: list[Row]) -> list[tuple[Operation, int]]:
     """(operation, when it took effect): a write when its entry was committed, a read when what it saw was, and it had begun."""
     try:
-        model = replay(cluster.world.invariants.ghost)
+        model = replay(cluster.world.invariants.ghost, session_limits(cluster.world.options.kv))
     except Violation:
         return []  # The committed log itself is the violation.
     committed_us = _commit_times(rows)

@@ -257,7 +257,13 @@ class Library:
 
     def _session_refused(self, order: Try, code: CommandErrorCode, detail: str) -> None:
         """A copy of what nobody waits for any more may be refused for its session; nothing else is."""
-        if order.call in self._calls:
+        if order.call not in self._calls:
+            return
+        if code is CommandErrorCode.SESSION_EXPIRED and self._world.options.kv.session_ttl_s:
+            call = self._calls[order.call]
+            again = call.operation is not None and call.operation.attempts > 1
+            self._world.counters["expired_retries" if again else "expired_requests"] += 1
+        else:
             raise self._world.violation(
                 "S17",
                 "A client that keeps to the session's rules is never refused by them.",

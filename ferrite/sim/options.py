@@ -227,6 +227,8 @@ class KvOptions:
     watchers: int = 0
     watch_queue_bytes: int = 4_000
     """What a node keeps for a watch that does not take it."""
+    session_ttl_s: int = 0
+    """Sessions end after so much silence by the cluster's time; 0: the shipped hour. Only the library's clients can handle it."""
     history_bytes: int = 1_000
     """Of one read of history for watches."""
     keep_revisions: int = 0

@@ -290,6 +290,7 @@ def _leases(drawn: Options, dice: Stream) -> Options:
             housekeeping=True,
             quota_bytes=dice.pick((0, 1_500, 4_000)),
             keep_revisions=dice.pick((0, 10, 40)),
+            session_ttl_s=dice.pick((0, 1, 2)),
         ),
     )
 

@@ -35,6 +35,7 @@ from ferrite.core.kv import (
 )
 from ferrite.sim.network import damaged
 from ferrite.sim.node_watches import NodeWatches
+from ferrite.sim.session_limits import session_limits
 from ferrite.sim.violation import Violation
 from ferrite.sim.world import World, finding
 
@@ -55,7 +56,7 @@ class StateThread:
         self._stall = world.plan.site("apply_stall", disk.apply_stall_ppm, node.node_id)
         self._snapshot_lost = world.plan.site("snapshot_lost", disk.snapshot_lost_ppm, node.node_id)
         self._snapshot_rot = world.plan.site("snapshot_rot", disk.snapshot_rot_ppm, node.node_id)
-        self.machine = StateMachine(node.store, identity)
+        self.machine = StateMachine(node.store, identity, session_limits=session_limits(world.options.kv))
         self.watches = NodeWatches(self, world, node.node_id)
         self._busy_until_us = 0
         self._order_row = 0
@@ -248,7 +249,9 @@ class StateThread:
             self._report(refused, f"a received snapshot is refused: {error.reason}")
             return
         node.store.replace(pairs)
-        self.machine = StateMachine(node.store, self._identity)
+        self.machine = StateMachine(
+            node.store, self._identity, session_limits=session_limits(world.options.kv)
+        )
         self.watches.installed()
         state = self.machine.recovered_state()
         world.counters["snapshots_installed"] += 1

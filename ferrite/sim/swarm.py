@@ -48,17 +48,20 @@ def swarm(seed: int, *, nodes: int = 0, seconds: int = SECONDS) -> Options:
 def _with_libraries(options: Options, seed: int) -> Options:
     """In every seed some clients are the shipped library's, whatever else it follows."""
     dice = seeded(seed, "swarm", "library")
-    return replace(
-        options,
-        clients=replace(
-            options.clients,
-            library_ppm=dice.pick((500_000, 500_000, 1_000_000)),
-            library_tasks=dice.pick((1, 3)),
-            library_rate_ppm=LIBRARY_RATE_PPM,
-            pause_ppm=_some(dice, 10_000, 50_000),
-            pause_mean_us=dice.pick((20_000, 200_000)),
-        ),
+    share, tasks = dice.pick((500_000, 500_000, 1_000_000)), dice.pick((1, 3))
+    pause_ppm, pause_mean_us = _some(dice, 10_000, 50_000), dice.pick((20_000, 200_000))
+    if options.kv.session_ttl_s:
+        # Others cannot go on in another session; and it takes a long sleep to have one end with a retry in hand.
+        share, pause_ppm, pause_mean_us = 1_000_000, 50_000, 200_000
+    clients = replace(
+        options.clients,
+        library_ppm=share,
+        library_tasks=tasks,
+        library_rate_ppm=LIBRARY_RATE_PPM,
+        pause_ppm=pause_ppm,
+        pause_mean_us=pause_mean_us,
     )
+    return replace(options, clients=clients)
 
 
 def profile_of(seed: int) -> str:

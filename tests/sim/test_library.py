@@ -2,12 +2,13 @@
 
 import pytest
 
-from ferrite.core.kv import CommandErrorCode
+from ferrite.core.kv import CommandErrorCode, CommandFailed, PutResult, Session, SessionLimits
 from ferrite.io.http.problems import PROBLEM_KINDS
-from ferrite.sim import Cluster, swarm
-from ferrite.sim.history import COUNTER, OK
+from ferrite.sim import Cluster, Violation, swarm
+from ferrite.sim.checks.sessions import SessionEnds
+from ferrite.sim.history import COUNTER, INFO, OK
 from ferrite.sim.library import MAYBE_BEFORE
-from tests.sim.mutants.scenarios.clients import COUNTING
+from tests.sim.mutants.scenarios.clients import COUNTING, EXPIRING
 
 
 def test_an_increment_that_the_library_tries_again_counts_once() -> None:
@@ -45,3 +46,48 @@ def test_an_answer_of_the_machine_says_as_much_of_earlier_attempts_as_at_the_doo
     code: CommandErrorCode,
 ) -> None:
     assert PROBLEM_KINDS[code.name.lower()].certainly_not_applied == (code not in MAYBE_BEFORE)
+
+
+def test_a_retry_after_the_end_of_its_session_is_refused_and_the_outcome_is_unknown() -> None:
+    cluster = Cluster(5, EXPIRING)
+    result = cluster.run()
+    assert result.violation is None
+    assert result.marks["expired_retry"] > 0
+    expired = [each for each in cluster.history.operations if each.detail == "session_expired"]
+    assert expired
+    assert {each.outcome for each in expired} == {INFO}
+
+
+def expired(index: int, time_us: int, *, refused: bool) -> tuple[Session, object, int, int]:
+    session = Session(client_id=b"c", request_id=index, lowest_unacknowledged=index)
+    failed = CommandFailed(code=CommandErrorCode.SESSION_EXPIRED, detail="", revision=1)
+    return session, failed if refused else PutResult(revision=2), time_us, index
+
+
+LIMITS = SessionLimits(ttl_us=100, activity_granule_us=10)
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        [(0, False), (99, True)],
+        [(0, False), (110, False)],
+        [(0, True)],
+        [(0, False), (110, True), (111, False)],
+    ],
+    ids=["ended too early", "lived too long", "ended before it began", "rose again"],
+)
+def test_a_session_that_does_not_end_as_it_must_is_noticed(story: list[tuple[int, bool]]) -> None:
+    ends = SessionEnds(LIMITS)
+    *before, (time_us, refused) = story
+    for index, (at_us, was_refused) in enumerate(before, 1):
+        ends.answered(*expired(index, at_us, refused=was_refused))
+    with pytest.raises(Violation, match="A session ends after its time of silence") as found:
+        ends.answered(*expired(9, time_us, refused=refused))
+    assert found.value.name == "S30"
+
+
+def test_a_session_that_ends_in_time_and_stays_ended_is_right() -> None:
+    ends = SessionEnds(LIMITS)
+    for index, (at_us, refused) in enumerate([(0, False), (99, False), (205, True), (206, True)], 1):
+        ends.answered(*expired(index, at_us, refused=refused))

@@ -83,6 +83,8 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     80: (clients.programs_count_while_leaders_fall, "S17"),
     81: (clients.programs_count_while_leaders_fall, "S22"),
     82: (clients.programs_count_while_leaders_fall, "S17"),
+    83: (clients.programs_sleep_over_the_end_of_their_sessions, "S30 S17"),
+    84: (clients.programs_sleep_over_the_end_of_their_sessions, "S17"),
 }
 STORIES = sorted({story for story, _ in CAUGHT.values()}, key=repr)
 

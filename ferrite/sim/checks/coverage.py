@@ -26,6 +26,8 @@ _COUNTED: Final = {
     "watch_joined": "watches_joined",
     "watch_progress": "watch_progress",
     "watch_installed": "watches_installed",
+    "expired_session": "expired_requests",
+    "expired_retry": "expired_retries",
     "core_only": "core_only",
     "unrecoverable": "unrecoverable",
 }

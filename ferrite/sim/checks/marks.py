@@ -25,6 +25,8 @@ MARKS: Final = {
     "repeated_request": "one request stands in the log more than once",
     "retried_write": "a write was acknowledged after more than one attempt",
     "library_retried_write": "a write of the shipped client library was acknowledged after more than one attempt",
+    "expired_session": "a request of the shipped client library was refused, for its session had expired",
+    "expired_retry": "a retry of it was",
     "unknown_write_took_effect": "a write whose outcome its client never learned took effect",
     "refused_write": "a write was certainly not carried out",
     "read_across_leaders": "a linearizable read was answered after the leader had changed",

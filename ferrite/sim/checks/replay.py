@@ -34,6 +34,7 @@ from ferrite.core.kv import (
 )
 from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.checks.model import FIRST_REVISION, KvModel
+from ferrite.sim.checks.sessions import SessionEnds
 from ferrite.sim.store import StateImage
 from ferrite.sim.violation import Violation
 
@@ -108,8 +109,9 @@ class _Whoever:
 
 
 def replay(ghost: Ghost, limits: SessionLimits | None = None) -> Model:
-    """Apply the committed log, entry by entry, on an empty state. Raises Violation S16, S17, S20, S26, S27."""
+    """Apply the committed log, entry by entry, on an empty state. Raises Violation S16, S17, S20, S26, S27, S30."""
     state, whoever, model = StateImage(), _Whoever(), Model()
+    ends = SessionEnds(limits)
     machine = StateMachine(state.pairs, cast(Identity, whoever), session_limits=limits)
     for index in range(1, len(ghost.committed)):
         entry = ghost.committed_entry(index)
@@ -122,6 +124,8 @@ def replay(ghost: Ghost, limits: SessionLimits | None = None) -> Model:
         machine.advance(applied)
         if payload_kind(entry.payload) in tuple(EntryKind):
             model.kv.time_us = max(model.kv.time_us, payload_time_us(entry.payload))
+        if command is not None and command.session is not None and applied.outcomes:
+            ends.answered(command.session, applied.outcomes[0][1], model.kv.time_us, index)
         _step(model, command, applied, index)
         _compare_state(ghost, machine, state, index)
     _compare_history(machine, model)

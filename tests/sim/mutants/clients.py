@@ -35,6 +35,23 @@ def _all_acknowledged(_honest: Callable[..., None]) -> Callable[..., None]:
     return give_back
 
 
+def _without_tombstone(honest: Callable[..., None]) -> Callable[..., None]:
+    def bury(sessions: Any, last_active_us: int, client_id: bytes) -> None:
+        honest(sessions, last_active_us, client_id)
+        sessions._overlay.delete(sessions._layout.session(client_id))
+        del sessions._loaded[client_id]
+
+    return bury
+
+
+def _afresh_in_any_case(honest: Callable[..., None]) -> Callable[..., None]:
+    def broken(requests: Any, call: Any) -> None:
+        call.unsettled.clear()
+        honest(requests, call)
+
+    return broken
+
+
 CLIENTS = (
     Mutant(
         number=80,
@@ -59,5 +76,21 @@ CLIENTS = (
         provenance="thesis 6.3 with more than one request outstanding",
         needs="two tasks of one client, and a retry of the older one's request",
         plant=replaced(_all_acknowledged, "ferrite.core.client.session:SessionWindow.give_back"),
+    ),
+    Mutant(
+        number=83,
+        name="expired-session-leaves-nothing",
+        sentence="A session that expired leaves no tombstone: a late retry begins it anew and runs again.",
+        provenance="thesis 6.3: a client whose session expired must not run its command twice",
+        needs="a client that is silent for longer than its session lives, with a retry in hand",
+        plant=replaced(_without_tombstone, "ferrite.core.kv.sessions:Sessions._bury"),
+    ),
+    Mutant(
+        number=84,
+        name="begins-afresh-in-any-case",
+        sentence="When its session has expired, the client tries the change in a new one, whatever became of earlier attempts.",
+        provenance="thesis 6.3, the client's half",
+        needs="a change that was carried out unheard, and a session that expires before the retry",
+        plant=replaced(_afresh_in_any_case, "ferrite.core.client.requests:Requests._session_broken"),
     ),
 )
