@@ -202,8 +202,7 @@ class Replica:
             or last.term != raft.term
             or last.role is not role
             or last.peers is not peers
-            or last.membership is not raft.membership
-            or last.membership_index != raft.membership_index
+            or last.memberships is not raft.memberships
         ):
             last = self._glance = Glance(
                 node_id=raft.node_id,
@@ -214,6 +213,7 @@ class Replica:
                 last_log_index=raft.log.last_index,
                 membership=raft.membership,
                 membership_index=raft.membership_index,
+                memberships=raft.memberships,
                 peers=peers,
             )
         return last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ferrite.core.membership import Membership
@@ -49,6 +49,9 @@ class Glance:
     last_log_index: Index
     membership: Membership
     membership_index: Index
+    memberships: Sequence[tuple[Index, Membership]]
+    """With their indexes: the last one known to be committed, and those after it in the log, which may be cut. The same object
+    until it is another list."""
     peers: Mapping[NodeId, PeerNumbers]
 
 
@@ -72,6 +75,8 @@ class ReplicaStatus:
     membership: Membership
     membership_index: Index
     membership_committed: bool
+    memberships: Sequence[tuple[Index, Membership]]
+    """As in `Glance`."""
     peers: Mapping[NodeId, PeerStatus]
     leader_last_heard_us: int
     """-1: never since this boot."""

@@ -41,6 +41,7 @@ def status_of(raft: Raft) -> ReplicaStatus:
         membership=raft.membership,
         membership_index=raft.membership_index,
         membership_committed=raft.membership_index <= raft.commit_index,
+        memberships=raft.memberships,
         peers=MappingProxyType(peers),
         leader_last_heard_us=raft.now_us
         if office

@@ -69,7 +69,11 @@ class WatchedState(Protocol):
 def watch_limits(config: Config) -> WatchLimits:
     """Return the configured limits."""
     limits = config.limits
-    return WatchLimits(watches_max=limits.watches_max, queue_bytes_max=limits.watch_queue_bytes_max)
+    return WatchLimits(
+        watches_max=limits.watches_max,
+        queue_bytes_max=limits.watch_queue_bytes_max,
+        watches_bytes_max=limits.watches_bytes_max,
+    )
 
 
 class Watches:

@@ -12,11 +12,10 @@ from ferrite.sim.world import World
 
 @dataclass(slots=True, kw_only=True)
 class Waiting:
-    """A request without an answer. `query` is set for reads, `max_staleness_us` for those that give a bound."""
+    """A request without an answer. `query` is set for reads."""
 
     callback: Callback
     query: Query | None = None
-    max_staleness_us: int = 0
 
 
 class Desk:

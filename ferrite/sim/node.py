@@ -29,7 +29,6 @@ from ferrite.core import (
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity
 from ferrite.core.kv import Operation, Query, Session, encode_command
 from ferrite.sim.answers import Callback
-from ferrite.sim.checks.shared import LEADER
 from ferrite.sim.clock import Clock
 from ferrite.sim.desk import Desk, Waiting
 from ferrite.sim.disk import PowerLost, SimDisk
@@ -71,8 +70,6 @@ class Node:
         self.event_cost_us = 0
         """A slow processor: every event costs so much."""
         self.clock = Clock(0, 0, world.options.clock_rate_ppm)
-        self.led_us = -1
-        """When, by its own clock, this incarnation last led."""
         self.events_told = 0
         """Facts that replicas of this node were told."""
         self.dropped_messages = 0
@@ -120,7 +117,7 @@ class Node:
         self.stop_code = None
         self.restart_pending = False
         self.clock = Clock(self._dice.between(0, 1 << 40), world.timeline.now_us, self.clock.rate_ppm)
-        self.led_us = self._wake_at_us = -1
+        self._wake_at_us = -1
         self._shown = {}
         identity = Identity(node_id=self.node_id, instance=self.instance, boot=self.boot)
         world.invariants.opening(self.seen_as)
@@ -256,7 +253,7 @@ class Node:
         """A client's read arrives."""
         if not self.running:
             return
-        request = self._desk.take(Waiting(callback=callback, query=query, max_staleness_us=max_staleness_us))
+        request = self._desk.take(Waiting(callback=callback, query=query))
         if consistency is Consistency.LINEARIZABLE:
             self._invariants.read_arrived(self.seen_as, request)
         deadline_us = self.local_us + timeout_us
@@ -420,9 +417,8 @@ class Node:
         if world.recording is not None:
             self._record_step(batch, ordered, replica.status())
         glance = replica.glance()
+        self._invariants.told(self.seen_as, batch, local_us)
         self._invariants.stepped(self.seen_as, glance, ordered)
-        if glance.role is LEADER:
-            self.led_us = local_us
         if ordered:
             self._perform_all(replica, ordered)
         self._steps_since_deep += 1

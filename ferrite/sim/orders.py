@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ferrite.core import Role, actions
+from ferrite.core import actions
 from ferrite.sim.answers import Abandoned, Refused, Replied
 from ferrite.sim.desk import Desk
 from ferrite.sim.log_thread import LogThread
 from ferrite.sim.state_thread import StateThread
-from ferrite.sim.violation import Violation
 
 if TYPE_CHECKING:
     from ferrite.sim.node import Node
@@ -34,7 +33,7 @@ class Doom:
 def perform(
     node: Node, action: actions.Action, desk: Desk, log: LogThread | None, state: StateThread | None
 ) -> None:
-    """Perform one order of a running node. Raises Violation ANSWER, S18, STALE."""
+    """Perform one order of a running node. Raises Violation ANSWER, S18."""
     assert log is not None, "a running node has its threads"
     assert state is not None, "the same"
     match action:
@@ -58,7 +57,6 @@ def perform(
             for request in requests:
                 waiting = desk.answered(request)
                 assert waiting.query is not None, f"request {request} is no read"
-                _check_staleness(node, waiting.max_staleness_us)
                 waiting.callback(Replied(result=state.serve(waiting.query, read_index)))
         case actions.Reply(request=request, result=result):
             desk.answered(request).callback(Replied(result=result))
@@ -70,17 +68,3 @@ def perform(
             pass  # The latter leaves by the short way, above.
         case actions.Stop(code=code, detail=detail):
             node.stopped(code, detail)
-
-
-def _check_staleness(node: Node, bound_us: int) -> None:
-    status = node.status()
-    if not bound_us or status is None or status.role is Role.LEADER:
-        return
-    heard_us = max(status.leader_last_heard_us, node.led_us)
-    # S18 for reads that may be stale: a leader was heard within the bound that the client gave.
-    if heard_us < 0 or node.local_us - heard_us > bound_us:
-        raise Violation(
-            "STALE",
-            "A read with a bound is served only by a node that heard a leader within it.",
-            f"node {node.node_id} at {node.local_us} us of its clock heard one at {heard_us}, the bound is {bound_us} us",
-        )

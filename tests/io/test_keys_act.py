@@ -27,7 +27,6 @@ from ferrite.core.kv import (
     SetNoSpace,
     WatchEnd,
     WatchEnded,
-    WatchLimits,
     WatchSpec,
 )
 from ferrite.io.config import Config, NetworkConfig
@@ -95,6 +94,7 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         limits__idle_timeout="5555",
         limits__watches_max="7",
         limits__watch_queue_bytes_max="77777",
+        limits__watches_bytes_max="7777777",
         network__watch_progress_interval="3456",
         storage__quota_bytes="12345",
         storage__auto_compaction_mode="age",
@@ -123,7 +123,7 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         assert raft.config == replica_config(config, seed=raft.config.seed)
         assert storage.log._sync_writes is False
         assert path._watches is made.watches
-        assert made.watches.hub._limits == WatchLimits(watches_max=7, queue_bytes_max=77777)
+        assert made.watches.hub._limits == watch_limits(config) != watch_limits(default)
         assert made.watches._progress_interval_s == 3.456
         assert made.housekeeping._keeper._config == housekeeping_config(config)
         assert made.housekeeping._keeper._config != housekeeping_config(default)
@@ -171,6 +171,17 @@ async def test_watches_are_bounded_in_number_and_in_what_is_kept_for_them(tmp_pa
     for _ in range(2):
         put_of(machine, roomy, b"k", 40 * KIB)
     assert [item.revision for item in watch.take()] == [2, 3]
+
+
+async def test_watches_are_bounded_in_what_is_kept_for_all_of_them(tmp_path: Path) -> None:
+    """limits.watches_bytes_max."""
+    for limit, ended in ((2 * MIB, False), (MIB, True)):
+        watches, machine = watches_of(config_of(tmp_path, limits__watches_bytes_max=str(limit))), Machine()
+        large, small = watches.watch(WatchSpec(key=b"large")), watches.watch(WatchSpec(key=b"small"))
+        put_of(machine, watches, b"large", 700 * KIB)
+        put_of(machine, watches, b"small", 400 * KIB)
+        assert isinstance(large.take()[-1], WatchEnded) is ended
+        assert [item.revision for item in small.take()] == [3]
 
 
 async def test_a_quiet_watch_is_told_at_the_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

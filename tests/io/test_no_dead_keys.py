@@ -228,6 +228,7 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
         WIRING,
     ),
     "limits.watches_max": (_ACTS + "watches_are_bounded_in_number_and_in_what_is_kept_for_them", WIRING),
+    "limits.watches_bytes_max": (_ACTS + "watches_are_bounded_in_what_is_kept_for_all_of_them", WIRING),
     "limits.watch_queue_bytes_max": (
         _ACTS + "watches_are_bounded_in_number_and_in_what_is_kept_for_them",
         WIRING,

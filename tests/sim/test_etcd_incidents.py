@@ -139,7 +139,10 @@ INCIDENTS: dict[int, Incident] = {
     ),
     17780: Incident(
         store.all_nodes_restart_after_a_sweep_of_deletions,
-        together(TAKES_THE_DELETION_ALONG, replaced(_revisions_of_what_is_left, "ferrite.core.kv.machine:load_meta")),
+        together(
+            TAKES_THE_DELETION_ALONG,
+            replaced(_revisions_of_what_is_left, "ferrite.core.kv.machine:load_meta"),
+        ),
         "S16 S20",
     ),
     18055: Incident(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from ferrite.core import (
+    PAYLOAD_HEADER_BYTES,
     Entry,
     EntryKind,
     HardState,
@@ -23,9 +24,11 @@ from ferrite.core import (
     SnapshotMeta,
     Term,
     actions,
+    decode_membership,
     encode_membership,
     encode_payload,
     messages,
+    payload_kind,
 )
 from ferrite.sim import Violation
 from ferrite.sim.checks.invariants import Invariants
@@ -41,7 +44,7 @@ def status(node: NodeId, **fields: object) -> ReplicaStatus:
         node_id=node, cluster_id=bytes(16), role=Role.FOLLOWER, term=Term(1), voted_for=NodeId(0), leader=NodeId(0),
         commit_index=Index(0), applied_index=Index(0), persisted_index=Index(0), flushed_index=Index(0), last_log_index=Index(0),
         last_log_term=Term(0), first_log_index=Index(1), membership=Membership(), membership_index=Index(0),
-        membership_committed=True, peers=NO_PEERS, leader_last_heard_us=0, pending_proposals=0, pending_reads=0,
+        membership_committed=True, memberships=(), peers=NO_PEERS, leader_last_heard_us=0, pending_proposals=0, pending_reads=0,
         pending_bytes=0, log_bytes=0, lost_tail=False, shutting_down=False, stopped=False, transfer_target=NodeId(0),
         counters=MappingProxyType({}),
     )  # fmt: skip
@@ -62,6 +65,8 @@ class Told:
 
     def __init__(self) -> None:
         self.checks = Invariants(ReplicaConfig(), lambda: (5, 6))
+        self.memberships: dict[int, list[tuple[Index, Membership]]] = {}
+        """What an honest replica would hold, by node: nothing is ever cut or forgotten in these stories."""
         for node in NODES:
             identity = Identity(node_id=node, instance=bytes(16), boot=1)
             self.checks.booted(node, Recovered(identity=identity))
@@ -71,8 +76,24 @@ class Told:
         self.lead(1)
 
     def step(self, node: int, *ordered: actions.Action, **fields: object) -> None:
-        given = {"membership": MEMBERSHIP, **fields}
+        for action in ordered:
+            if isinstance(action, actions.Persist):
+                self._hold(node, action)
+        commit = fields.get("commit_index", 0)
+        assert isinstance(commit, int), "an index"
+        held = self._held(node)
+        committed = [index for index, _ in held if index <= commit]
+        given = {"membership": MEMBERSHIP, "memberships": held[len(committed) - 1 :], **fields}
         self.checks.stepped(NodeId(node), status(NodeId(node), **given), ordered)
+
+    def _hold(self, node: int, order: actions.Persist) -> None:
+        for at, entry in enumerate(order.entries):
+            if payload_kind(entry.payload) == EntryKind.MEMBERSHIP:
+                found = decode_membership(entry.payload[PAYLOAD_HEADER_BYTES:])
+                self.memberships[node] = [*self._held(node), (Index(order.first_index + at), found)]
+
+    def _held(self, node: int) -> list[tuple[Index, Membership]]:
+        return self.memberships.setdefault(node, [(Index(0), Membership())])
 
     def lead(self, node: int, *ordered: actions.Action, **fields: object) -> None:
         self.step(node, *ordered, role=Role.LEADER, **fields)

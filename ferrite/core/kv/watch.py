@@ -35,6 +35,9 @@ from ferrite.core.values import must, value
 
 WATCHES_MAX: Final = 10_000
 QUEUE_BYTES_MAX: Final = 4 << 20
+WATCHES_BYTES_MAX: Final = 256 << 20
+PLACE_BYTES: Final = 16
+"""What one delivery costs in one queue beside itself: a reference, in a list that has room to grow."""
 
 
 @value
@@ -44,6 +47,8 @@ class WatchLimits:
     watches_max: int = WATCHES_MAX
     queue_bytes_max: int = QUEUE_BYTES_MAX
     """Of one watch, what its client did not take yet."""
+    watches_bytes_max: int = WATCHES_BYTES_MAX
+    """Of all watches together, each delivery once: memory is the node's. Those with the most are ended, and can be resumed."""
 
 
 class _Watcher:
@@ -97,6 +102,8 @@ class WatchHub:
         "_compacted_revision",
         "_cursor",
         "_groups",
+        "_held_bytes",
+        "_holders",
         "_index",
         "_last_number",
         "_limits",
@@ -120,6 +127,9 @@ class WatchHub:
         self._groups: dict[Interest, _Group] = {}
         self._index: RangeIndex[_Group] = RangeIndex()
         self._ready: dict[int, None] = {}
+        self._holders: dict[Delivery, int] = {}
+        """How many queues have each delivery that is in one."""
+        self._held_bytes = 0
         self._reading: HistoryRead | None = None
         self._cursor = 0
         """Where the last piece of history ended: the next one is for a watch further on, so that none starves."""
@@ -164,6 +174,7 @@ class WatchHub:
         watcher = self._watchers.pop(number, None)
         if watcher is not None:
             self._detach(watcher)
+            self._empty(watcher)
             self._ready.pop(number, None)
 
     def take(self, number: int) -> list[Delivery | WatchEnded]:
@@ -172,8 +183,7 @@ class WatchHub:
         if watcher is None:
             return []
         self._ready.pop(number, None)
-        taken, watcher.queue = watcher.queue, []
-        watcher.queued_bytes = 0
+        taken = self._empty(watcher)
         if watcher.ended:
             self.remove(number)
         return taken
@@ -185,6 +195,7 @@ class WatchHub:
             watcher.progress_wanted = True
             if watcher.group is not None:
                 self._give_progress(watcher)
+                self._end_largest()
 
     def notify_progress(self) -> None:
         """Give a notification to the live watches that want them and had nothing since the last call."""
@@ -192,6 +203,7 @@ class WatchHub:
             if watcher.quiet and watcher.group is not None and not watcher.queue:
                 self._give_progress(watcher)
             watcher.quiet = True
+        self._end_largest()
 
     def end_all(self, reason: WatchEnd, detail: str) -> None:
         """End every watch, after what it has been given."""
@@ -225,6 +237,7 @@ class WatchHub:
         must(self._revision <= revision, "revisions never decrease")
         self._revision = revision
         self._note_compaction(compacted_revision)
+        self._end_largest()
 
     def on_installed(self, *, revision: int, compacted_revision: int) -> None:
         """A snapshot took the place of the state: what lies between is history now."""
@@ -269,6 +282,7 @@ class WatchHub:
             known = read.with_previous or not watcher.interest.prev_kv
             if known and read.from_revision <= watcher.next_revision <= through and self._has_room(watcher):
                 self._give_history(watcher, made.of(watcher.interest), through)
+        self._end_largest()
 
     # ------------------------------------------------------------------------------------------------ inside
 
@@ -290,13 +304,11 @@ class WatchHub:
     def _give(self, watcher: _Watcher, item: Delivery) -> None:
         """Queue it, or end the watch: a client that does not take what is there must not fill the memory."""
         if watcher.queue and watcher.queued_bytes + item.size_bytes > self._limits.queue_bytes_max:
-            first = watcher.queue[0]
-            missing = isinstance(first, Delivery) and first.events
-            watcher.queue.clear()
-            kept_max = self._limits.queue_bytes_max
-            detail = f"the client did not take {watcher.queued_bytes} bytes, and at most {kept_max} are kept for it"
-            self._end(watcher, WatchEnd.SLOW, detail, first.revision - 1 if missing else first.revision)
+            self._end_slow(watcher, f"at most {self._limits.queue_bytes_max} are kept for it")
             return
+        holders = self._holders.get(item, 0)
+        self._holders[item] = holders + 1
+        self._held_bytes += PLACE_BYTES if holders else PLACE_BYTES + item.size_bytes
         watcher.queue.append(item)
         watcher.queued_bytes += item.size_bytes
         watcher.quiet = False
@@ -307,7 +319,8 @@ class WatchHub:
         for item in deliveries:
             if item.revision < watcher.next_revision:
                 continue
-            if watcher.queue and watcher.queued_bytes + item.size_bytes > self._limits.queue_bytes_max:
+            full = watcher.queued_bytes + item.size_bytes > self._limits.queue_bytes_max
+            if watcher.queue and (full or self._crowded):
                 watcher.next_revision = item.revision
                 return
             self._give(watcher, item)
@@ -328,8 +341,50 @@ class WatchHub:
         live = watcher.group is not None
         return max(self._revision, watcher.next_revision - 1) if live else watcher.next_revision - 1
 
+    @property
+    def _crowded(self) -> bool:
+        """Have all queues together so much that history waits? An empty one still gets some: its client may be quick."""
+        return self._held_bytes * 2 > self._limits.watches_bytes_max
+
     def _has_room(self, watcher: _Watcher) -> bool:
-        return watcher.queued_bytes * 2 <= self._limits.queue_bytes_max
+        return not watcher.queue or (
+            watcher.queued_bytes * 2 <= self._limits.queue_bytes_max and not self._crowded
+        )
+
+    def _empty(self, watcher: _Watcher) -> list[Delivery | WatchEnded]:
+        """Return what is in its queue, which is empty then."""
+        taken, watcher.queue, watcher.queued_bytes = watcher.queue, [], 0
+        for item in taken:
+            if isinstance(item, Delivery):
+                holders = self._holders.pop(item) - 1
+                if holders:
+                    self._holders[item] = holders
+                self._held_bytes -= PLACE_BYTES if holders else PLACE_BYTES + item.size_bytes
+        return taken
+
+    def _end_largest(self) -> None:
+        """When all queues together have too much, end the watches with the most, until an eighth is free: not one at every apply.
+
+        A delivery that is the only one stays, however large it is, else nobody would ever get it.
+        """
+        bytes_max = self._limits.watches_bytes_max
+        if self._held_bytes <= bytes_max:
+            return
+        why = f"all watches of this node have {self._held_bytes} bytes of at most {bytes_max}, and this one has the most"
+        largest_first = sorted(self._watchers.values(), key=lambda watcher: -watcher.queued_bytes)
+        for watcher in largest_first:
+            if self._held_bytes * 8 <= bytes_max * 7 or len(self._holders) <= 1:
+                return
+            if watcher.queued_bytes:
+                self._end_slow(watcher, why)
+
+    def _end_slow(self, watcher: _Watcher, why: str) -> None:
+        """End a watch for what its client did not take. It goes on there."""
+        first = watcher.queue[0]
+        missing = isinstance(first, Delivery) and first.events
+        detail = f"the client did not take {watcher.queued_bytes} bytes, and {why}"
+        self._empty(watcher)
+        self._end(watcher, WatchEnd.SLOW, detail, first.revision - 1 if missing else first.revision)
 
     def _note_compaction(self, compacted_revision: int) -> None:
         if compacted_revision > self._compacted_revision:

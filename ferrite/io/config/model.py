@@ -148,6 +148,7 @@ class LimitsConfig:
     concurrent_rpcs_max: int
     watches_max: int
     watch_queue_bytes_max: int
+    watches_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -273,6 +273,10 @@ _LIMITS = (
         "limits.watch_queue_bytes_max", 4 * MIB, 64 * KIB, GIB, "bytes",
         "Bytes kept for one watch that its client does not take; more end the watch, which can be resumed.",
     ),
+    int_key(
+        "limits.watches_bytes_max", 256 * MIB, MIB, 64 * GIB, "bytes",
+        "Bytes kept for all watches together, shared ones once; beyond it those with the most are ended, and can be resumed.",
+    ),
 )  # fmt: skip
 
 KEYS: tuple[Key, ...] = (

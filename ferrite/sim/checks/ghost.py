@@ -221,11 +221,15 @@ class Ghost:
         if log.memberships and log.memberships[-1][0] > below:
             index, payload = log.memberships[-1]
             return index, self.membership(payload)
-        place = bisect_right(self.committed_memberships, below, key=lambda item: item[0])
+        return self.committed_membership(below)
+
+    def committed_membership(self, index: int) -> tuple[int, Membership]:
+        """The membership in force when everything up to an index was committed, and where it stands; (0, empty): none yet."""
+        place = bisect_right(self.committed_memberships, index, key=lambda item: item[0])
         if place == 0:
             return 0, Membership()
-        index, payload = self.committed_memberships[place - 1]
-        return index, self.membership(payload)
+        found, payload = self.committed_memberships[place - 1]
+        return found, self.membership(payload)
 
 
 def is_quorum(membership: Membership, agreeing: Collection[NodeId]) -> bool:

@@ -19,11 +19,14 @@ from ferrite.core import (
     RequestId,
     SnapshotMeta,
     actions,
+    events,
     messages,
 )
 from ferrite.core.kv import Origin
 from ferrite.sim.checks.chunks import chunk_answered
+from ferrite.sim.checks.commands import skipped_are_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
+from ferrite.sim.checks.contact import leads, read_served
 from ferrite.sim.checks.ghost import Ghost, apply_to
 from ferrite.sim.checks.log import loaded, ordered_discard, ordered_load, ordered_persist, voted
 from ferrite.sim.checks.proved import appends_arrived, commit_is_proved
@@ -39,15 +42,19 @@ from ferrite.sim.checks.role import (
 )
 from ferrite.sim.checks.send import sending
 from ferrite.sim.checks.shared import CANDIDATE, LEADER, PRE_CANDIDATE, Checks, Seen, View
+from ferrite.sim.checks.told import told
 
 Send: Final = actions.Send
 """By its plain name, because this is asked of nearly every action there is."""
+_ANSWERS: Final = (actions.Reply, actions.Refuse, actions.Abandon)
 
 
 def _moved_on(checks: Checks, node: NodeId, seen: Seen, before: View | None, status: View) -> None:
     """Something that a replica says of itself is not what it said before; `before` is None at its start."""
     if status.role is LEADER and (before is None or before.role is not LEADER or before.term != status.term):
         became_leader(checks, node, seen, status)
+    if status.role is LEADER and seen.facts is not None:
+        leads(seen.facts.contact, before, status)
     if before is not None:
         if status.role is CANDIDATE:
             campaigned(checks, node, seen, before, status)
@@ -108,12 +115,16 @@ class Invariants:
         remembers(self.checks, node, status)
         self.stepped(node, status, ())
 
+    def told(self, node: NodeId, batch: Sequence[events.Event], now_us: int) -> None:
+        """These facts are handed to a replica, at this time of its clock: before `stepped`."""
+        told(self.checks, node, batch, now_us)
+
     def stepped(self, node: NodeId, status: View, ordered: Sequence[actions.Action]) -> None:
         """Check the step that turned the status before into this one and ordered these actions."""
         self.steps += 1
         checks = self.checks
         seen = checks.seen[node]
-        before = seen.status
+        before, facts = seen.status, seen.facts
         upon_state: list[actions.Action] = []
         for action in ordered:
             if type(action) is Send:  # Nearly all of them; they are looked at when they leave.
@@ -126,8 +137,15 @@ class Invariants:
             elif type(action) is actions.ServeRead:
                 for request in action.requests:
                     read_confirmed(checks, node, status, request)
+                    if facts is not None:
+                        read_served(checks, node, facts.contact, status, request)
             elif type(action) is actions.Apply or type(action) is actions.DiscardLog:
                 upon_state.append(action)
+            elif isinstance(action, _ANSWERS) and facts is not None:
+                facts.commands.waiting.pop(action.request, None)
+                facts.contact.bounds_us.pop(action.request, None)
+        if facts is not None:
+            skipped_are_answered(checks, node, facts.commands)
         if status.role is CANDIDATE or status.role is PRE_CANDIDATE:
             asks_everybody(checks, node, status, ordered)
         if status is not before:  # The same object: the same numbers.

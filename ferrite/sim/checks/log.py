@@ -16,6 +16,7 @@ from ferrite.core import (
     actions,
     payload_kind,
 )
+from ferrite.sim.checks.commands import appended
 from ferrite.sim.checks.ghost import GhostDisk, Ordered, apply_to, is_quorum, next_chain
 from ferrite.sim.checks.shared import LEADER, Checks, View
 
@@ -65,6 +66,9 @@ def ordered_persist(
     apply_to(log, persist, chains, base_chain)
     if was_leader or status.role is LEADER:
         _leader_memberships(checks, node, status, persist)
+        facts = checks.seen[node].facts
+        if facts is not None:
+            appended(facts.commands, status.term, persist.entries)
     disk.waiting.append(Ordered(persist, chains, base_chain))
 
 

@@ -71,7 +71,9 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
     disk = checks.ghost.disks[node]
     log = disk.log
     top = log.memberships[-1][0] if log.memberships else -max(log.base_index, disk.installed_index)
-    if top == seen.membership_index and (seen.status is None or status.membership is seen.status.membership):
+    if top == seen.membership_index and (
+        seen.status is None or status.memberships is seen.status.memberships
+    ):
         seen.membership_due = False
         return
     if status.applied_index < disk.installed_index:
@@ -87,8 +89,31 @@ def membership_in_force(checks: Checks, node: NodeId, seen: Seen, status: View) 
             f"node {node} acts on {status.membership.voters}/{status.membership.outgoing} (index {status.membership_index}), "
             f"its log says {expected.voters}/{expected.outgoing} (index {index})",
         )
+    _memberships_to_fall_back_to(checks, node, status)
     seen.membership_index = top
     seen.membership_due = False
+
+
+def _memberships_to_fall_back_to(checks: Checks, node: NodeId, status: View) -> None:
+    """All memberships that a truncation could bring into force again."""
+    ghost = checks.ghost
+    commit = status.commit_index
+    expected = [
+        (index, ghost.membership(payload))
+        for index, payload in ghost.disks[node].log.memberships
+        if index > commit
+    ]
+    held = [(index, membership) for index, membership in status.memberships if index > commit]
+    committed = [membership for index, membership in status.memberships if index <= commit]
+    _, below = ghost.committed_membership(commit)
+    # S14: a replica holds every membership of its log above the commit index, and the committed one before them.
+    if held != expected or committed != [below]:
+        checks.fail(
+            "S14",
+            "A replica holds the committed membership and every later one of its log: any of them may be in force again.",
+            f"node {node}, commit {commit}, holds those at {[index for index, _ in status.memberships]}; above the commit "
+            f"index its log has {[index for index, _ in expected]}, below it {below.voters}/{below.outgoing} is in force",
+        )
 
 
 def progress_of_peers(checks: Checks, node: NodeId, seen: Seen, status: View) -> None:

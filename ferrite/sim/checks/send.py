@@ -8,6 +8,7 @@ from typing import Final
 
 from ferrite.core import NodeId, Term, messages
 from ferrite.sim.checks.chunks import chunk_sent
+from ferrite.sim.checks.commands import forward_sent, refusal_sent
 from ferrite.sim.checks.reads import question_answered, round_sent
 from ferrite.sim.checks.shared import Checks
 
@@ -36,6 +37,8 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
             question_answered(checks, node, to, message)
         elif type(message) is messages.PreVoteResponse and message.vote_granted:
             _pre_vote(checks, node, to, message.proposed_term)
+        elif type(message) is messages.Forward or type(message) is messages.ForwardRefused:
+            _forwarding(checks, node, to, message)
         return
     match message:
         case messages.RequestVote(term=term, disrupt=disrupt):
@@ -59,6 +62,18 @@ def sending(checks: Checks, node: NodeId, to: NodeId, message: messages.Message)
             "What a message promises is durable at the moment it leaves.",
             f"node {node} sends {message} to {to}; durable: {disk.hard_state}, log to {disk.durable.last_index}",
         )
+
+
+def _forwarding(
+    checks: Checks, node: NodeId, to: NodeId, message: messages.Forward | messages.ForwardRefused
+) -> None:
+    facts = checks.seen[node].facts
+    if facts is None:
+        return
+    if type(message) is messages.Forward:
+        forward_sent(facts.commands, message)
+    elif type(message) is messages.ForwardRefused:
+        refusal_sent(checks, node, facts.commands, to, message)
 
 
 def _pre_vote(checks: Checks, node: NodeId, to: NodeId, term: Term) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ferrite.core import Glance, Membership, NodeId, ReplicaConfig, ReplicaStatus, RequestId, Role, Term
+from ferrite.sim.checks.commands import Commands
+from ferrite.sim.checks.contact import Contact
 from ferrite.sim.checks.ghost import Ghost
 from ferrite.sim.checks.marks import Marks
 from ferrite.sim.violation import Violation
@@ -63,6 +65,14 @@ class Confirming:
 
 
 @dataclass(slots=True)
+class Facts:
+    """What one incarnation of a node was told, as its host saw it."""
+
+    contact: Contact = field(default_factory=Contact)
+    commands: Commands = field(default_factory=Commands)
+
+
+@dataclass(slots=True)
 class Seen:
     """What the checks remember of one incarnation of a node."""
 
@@ -82,6 +92,8 @@ class Seen:
     proved: dict[Term, int] | None = None
     """Term -> how far the appends of its leader fit the log; None where arrivals are not shown to the checks."""
     confirming: Confirming = field(default_factory=Confirming)
+    facts: Facts | None = None
+    """None where what replicas are told is not shown to the checks."""
     tail_lost: set[NodeId] = field(default_factory=set)
     """Peers that came back without their tail: the one case in which match_index may fall within a term (contract 8)."""
 

@@ -13,6 +13,8 @@ import click
 from ferrite.core.disk import DiskError, LogCorrupt, NewerFormat, WrongIdentity, check_log
 from ferrite.sim.bounds import NODES_MAX
 from ferrite.sim.cli.exit_codes import ExitCode
+from ferrite.sim.cycles.check import Verdict as CycleVerdict
+from ferrite.sim.cycles.check import check_transactions
 from ferrite.sim.dice import Stream
 from ferrite.sim.disk import SimDisk
 from ferrite.sim.linearizability.check import CheckerName, Verdict, check_file
@@ -20,7 +22,7 @@ from ferrite.sim.linearizability.history import HistoryInvalid
 from ferrite.sim.report.folder import VERDICT
 
 CHECKERS: Final[tuple[CheckerName, ...]] = ("auto", "search")
-"""The best one for this history, and the one that knows nothing of revisions."""
+"""The best one for this history, and the one that knows nothing of revisions. Transactions have a checker of their own."""
 FILE_BYTES_MAX: Final = 64 << 20
 """No simulated node has a file that large."""
 
@@ -42,15 +44,17 @@ def recheck(*, folder: Path) -> int:
     """Read and judge both."""
     said = _said(folder)
     verdicts = _histories(folder / "history.jsonl")
+    cycles = _transactions(folder / "transactions.jsonl")
     logs = list(_logs(folder / "disks", _node_names(folder), said["damaged_disks"]))
     click.echo(
         f"the run's own verdict: {said['kind']}" + (f", {said['invariant']}" if said["invariant"] else "")
     )
     for checker, verdict in zip(CHECKERS, verdicts, strict=True):
         click.echo(f"history, checker {checker}: {verdict.text()}")
+    click.echo(f"transactions, checker cycles: {cycles.text()}")
     for _, text in logs:
         click.echo(text)
-    statuses = {verdict.status for verdict in verdicts}
+    statuses = {cycles.status, *(verdict.status for verdict in verdicts)}
     broken = ["linearizability"] * ("violation" in statuses) + ["safety"] * (
         not all(good for good, _ in logs)
     )
@@ -105,6 +109,16 @@ def _histories(path: Path) -> list[Verdict]:
     try:
         return [check_file(str(path), model="ferrite", checker=checker) for checker in CHECKERS]
     except (HistoryInvalid, ValueError) as error:
+        raise click.UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _transactions(path: Path) -> CycleVerdict:
+    try:
+        with path.open("rb") as lines:
+            return check_transactions(lines)
+    except HistoryInvalid as error:
         raise click.UsageError(f"{path}: {error}") from error
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}") from error

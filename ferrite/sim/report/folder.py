@@ -7,6 +7,7 @@
 | `timeline.html` | the timeline, one file that needs no network |
 | `options.json` | all options |
 | `history.jsonl` | what clients did and saw, as `ferrite-sim check --model ferrite` reads it |
+| `transactions.jsonl` | the same of several keys at once, as `ferrite-sim check --model list-append` reads it |
 | `events.jsonl` | the recording: everything that happened |
 | `disks/nodeN/` | the log's files of each node, as the run left them |
 | `tape.json` | every decision, for `replay` and `shrink` |
@@ -32,6 +33,7 @@ from ferrite.sim.search.judge import judge_with_tape, play_to_end
 from ferrite.sim.search.settings import options_hash
 from ferrite.sim.search.tapes import play
 from ferrite.sim.tape import Tape, to_json
+from ferrite.sim.transactions import to_transactions
 from ferrite.sim.violation import Violation
 
 VERDICT: Final = "verdict.json"
@@ -113,6 +115,7 @@ def _write(folder: Path, cluster: Cluster, result: Result, tape: Tape, origin: O
         VERDICT: _json(verdict),
         "options.json": _json(dataclasses.asdict(cluster.world.options)),
         "history.jsonl": history_lines(cluster.history.operations),
+        "transactions.jsonl": to_transactions(cluster.history.operations),
         "events.jsonl": to_json_lines(recording.rows),
         "tape.json": to_json(tape),
         **_views(verdict, recording, result.violation),

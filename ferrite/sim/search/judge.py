@@ -1,5 +1,5 @@
-"""From a cluster to its verdict: the run with its own checks, then the clients' history by a checker that knows nothing of Raft
-or revisions. An error that nobody foresaw is a verdict too.
+"""From a cluster to its verdict: the run with its own checks, then the clients' history by two checkers that know nothing of
+Raft: each key by a search, all keys together by the cycles of transactions. An error that nobody foresaw is a verdict too.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from ferrite.sim.cycles.check import check_transactions
 from ferrite.sim.history import to_json_lines
 from ferrite.sim.linearizability.check import check_history
+from ferrite.sim.transactions import to_transactions
 from ferrite.sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
 BlackBox = Literal["always", "sometimes", "never"]
 BLACK_BOX: Final[tuple[BlackBox, ...]] = ("always", "sometimes", "never")
-CLIENT_FAULTS: Final = ("answer_lost", "client_crash")
+CLIENT_FAULTS: Final = ("answer_lost", "library_answer_lost", "client_crash", "client_pause")
 BLACK_BOX_NAME: Final = "F1"
+CYCLES_NAME: Final = "F6"
+BLACK_BOX_NAMES: Final = (BLACK_BOX_NAME, CYCLES_NAME)
 BLACK_BOX_COUNTERS: Final = ("black_box_checked", "black_box_undecided")
 EVERY_SEEDS: Final = 8
 """`sometimes` is every 8th seed: the witness check of the run has decided the same question already, by revisions."""
@@ -46,19 +50,27 @@ def judge(cluster: Cluster, *, black_box: bool = False, run: Callable[[], Result
         return _ended(cluster, found)
     if result.violation is not None or not black_box:
         return result
-    verdict = check_history(
-        to_json_lines(cluster.history.operations), model="ferrite", checker="search", steps=STEPS_MAX
-    )
-    if verdict.status == "violation":
-        found = cluster.world.violation(
-            BLACK_BOX_NAME,
-            "What clients saw of each key fits one order of their operations.",
-            verdict.text(),
-            kind="linearizability",
-        )
-        result = _ended(cluster, found)
-    result.counters[BLACK_BOX_COUNTERS[verdict.status == "undecided"]] = 1
+    broken, counter = _black_box(cluster)
+    if broken is not None:
+        result = _ended(cluster, broken)
+    result.counters[counter] = 1
     return result
+
+
+def _black_box(cluster: Cluster) -> tuple[Violation | None, str]:
+    """What the two checkers find, and one of BLACK_BOX_COUNTERS."""
+    operations = cluster.history.operations
+    verdict = check_history(to_json_lines(operations), model="ferrite", checker="search", steps=STEPS_MAX)
+    counter = BLACK_BOX_COUNTERS[verdict.status == "undecided"]
+    if verdict.status == "violation":
+        sentence = "What clients saw of each key fits one order of their operations."
+        found = cluster.world.violation(BLACK_BOX_NAME, sentence, verdict.text(), kind="linearizability")
+        return found, counter
+    cycles = check_transactions(to_transactions(operations))
+    if cycles.anomaly is not None:
+        sentence = "What clients saw of all keys together fits one order of their transactions."
+        return cluster.world.violation(CYCLES_NAME, sentence, cycles.text(), kind="linearizability"), counter
+    return None, counter
 
 
 def judge_with_tape(cluster: Cluster, *, black_box: bool = False) -> tuple[Tape, Result]:
@@ -74,7 +86,7 @@ def play_to_end(tape: Tape, cluster: Cluster) -> Result:
     from ferrite.sim.search.tapes import end_us  # noqa: PLC0415 - as above
 
     return judge(
-        cluster, black_box=tape.violation == BLACK_BOX_NAME, run=lambda: cluster.run(until_us=end_us(tape))
+        cluster, black_box=tape.violation in BLACK_BOX_NAMES, run=lambda: cluster.run(until_us=end_us(tape))
     )
 
 

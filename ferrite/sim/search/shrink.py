@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from ferrite.sim.cluster import Result
-from ferrite.sim.search.judge import BLACK_BOX_NAME, judge
+from ferrite.sim.search.judge import BLACK_BOX_NAMES, judge
 from ferrite.sim.search.tapes import end_us, play
 from ferrite.sim.tape import Tape
 
@@ -124,7 +124,7 @@ class _Search:
         self._progress(self.topic, self.trials)
         cluster = play(self._limited(tape), **self._kept)
         result = judge(
-            cluster, black_box=self.name == BLACK_BOX_NAME, run=lambda: cluster.run(until_us=end_us(tape))
+            cluster, black_box=self.name in BLACK_BOX_NAMES, run=lambda: cluster.run(until_us=end_us(tape))
         )
         if result.violation is None or result.violation.name != self.name:
             return None

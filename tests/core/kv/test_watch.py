@@ -20,6 +20,7 @@ from ferrite.core.kv import (
     WatchSpec,
     read_history,
 )
+from ferrite.core.kv.watch import PLACE_BYTES
 from ferrite.core.kv.watch_values import EVENT_BYTES
 from tests.core.kv.helpers import Machine, put
 
@@ -157,6 +158,75 @@ def test_a_slow_watch_hurts_no_other() -> None:
         feed(hub, changes(revision))
         assert revisions(hub.take(quick)) == [revision]
     assert [type(item) for item in hub.take(slow)] == [WatchEnded]
+
+
+# ------------------------------------------------------------------------------------------------ all together
+
+
+def hub_of_all(watches_bytes_max: int) -> WatchHub:
+    return WatchHub(revision=5, limits=WatchLimits(watches_bytes_max=watches_bytes_max))
+
+
+def test_when_all_have_too_much_the_watch_with_the_most_is_ended_and_told_where_to_go_on() -> None:
+    hub = hub_of_all(4 * SIZE)
+    most, _ = hub.add(WatchSpec(key=b"a"))
+    less, _ = hub.add(WatchSpec(key=b"b"))
+    feed(hub, changes(6, b"a"), changes(7, b"a"), changes(8, b"b"))
+    feed(hub, changes(9, b"b"), changes(10, b"a"))
+    (ended,) = hub.take(most)
+    assert isinstance(ended, WatchEnded)
+    assert (ended.reason, ended.revision) == (WatchEnd.SLOW, 5)
+    assert "all watches" in ended.detail
+    assert revisions(hub.take(less)) == [8, 9]
+    again, _ = hub.add(WatchSpec(key=b"a", start_revision=ended.revision + 1))
+    assert hub.next_read() == HistoryRead(from_revision=6, with_previous=False)
+    assert hub.take(again) == []
+
+
+def test_what_watches_share_counts_once() -> None:
+    hub = hub_of_all(4 * SIZE)
+    watches = [hub.add(EVERYTHING)[0] for _ in range(5)]
+    feed(hub, changes(6), changes(7))
+    assert [revisions(hub.take(watch)) for watch in watches] == [[6, 7]] * 5
+
+
+def test_even_references_count() -> None:
+    hub = hub_of_all(3 * SIZE)
+    watches = [hub.add(EVERYTHING)[0] for _ in range(100)]
+    feed(hub, changes(6), changes(7))
+    assert any(isinstance(hub.take(watch)[0], WatchEnded) for watch in watches)
+
+
+def test_what_was_taken_or_left_behind_does_not_count() -> None:
+    hub = hub_of_all(2 * SIZE + 4 * PLACE_BYTES)
+    keeps, _ = hub.add(EVERYTHING)
+    for revision in range(6, 60, 2):
+        goes, _ = hub.add(EVERYTHING)
+        feed(hub, changes(revision), changes(revision + 1))
+        assert revisions(hub.take(keeps)) == [revision, revision + 1]
+        hub.remove(goes)
+
+
+def test_a_delivery_that_is_the_only_one_stays_however_large_it_is() -> None:
+    hub = hub_of_all(1)
+    one, _ = hub.add(EVERYTHING)
+    two, _ = hub.add(EVERYTHING)
+    feed(hub, changes(6))
+    assert revisions(hub.take(one)) == revisions(hub.take(two)) == [6]
+    feed(hub, changes(7), changes(8))
+    assert [type(item) for item in hub.take(one)] == [WatchEnded]
+
+
+def test_history_waits_while_all_have_much_but_who_has_nothing_gets_some() -> None:
+    hub = hub_of_all(4 * SIZE)
+    hub.add(WatchSpec(key=b"other"))
+    feed(hub, changes(6, b"other"), changes(7, b"other"))
+    watch, _ = hub.add(WatchSpec(key=b"k", start_revision=3))
+    hub.next_read()
+    hub.on_history(piece(3, 7))
+    assert hub.next_read() is None, "no room"
+    assert revisions(hub.take(watch)) == [3]
+    assert hub.next_read() == HistoryRead(from_revision=4, with_previous=False)
 
 
 # ------------------------------------------------------------------------------------------------ catching up

@@ -23,11 +23,14 @@ from ferrite.core.kv import (
     WatchLimits,
     WatchSpec,
 )
+from ferrite.core.kv.watch import PLACE_BYTES
 
 KEYS = [b"a", b"b", b"c"]
 RANGES = [(b"a", b""), (b"b", b""), (b"a", b"c"), (b"b", FROM_KEY), (b"\x00", FROM_KEY), (b"c", b"a")]
 BOUND = 700
 """About seven events: small enough to be hit."""
+BOUND_OF_ALL = 1800
+"""Less than three full queues that share nothing."""
 
 SPECS = st.builds(
     lambda where, prev, kinds, progress: WatchSpec(
@@ -127,7 +130,10 @@ class Watching(RuleBasedStateMachine):
         super().__init__()
         self.state = State()
         self.compacted = 0
-        self.hub = WatchHub(revision=1, limits=WatchLimits(watches_max=8, queue_bytes_max=BOUND))
+        self.hub = WatchHub(
+            revision=1,
+            limits=WatchLimits(watches_max=8, queue_bytes_max=BOUND, watches_bytes_max=BOUND_OF_ALL),
+        )
         self.clients: dict[int, Client] = {}
         self.reading: HistoryRead | None = None
 
@@ -281,6 +287,19 @@ class Watching(RuleBasedStateMachine):
             sizes = [item.size_bytes for item in watcher.queue if isinstance(item, Delivery)]
             assert len(sizes) <= 1 or sum(sizes) <= BOUND
             assert watcher.ended or watcher.queued_bytes == sum(sizes)
+
+    @invariant()
+    def all_queues_together_are_bounded(self) -> None:
+        items = [
+            item
+            for watcher in self.hub._watchers.values()
+            for item in watcher.queue
+            if isinstance(item, Delivery)
+        ]
+        held = len(items) * PLACE_BYTES + sum(item.size_bytes for item in set(items))
+        assert self.hub._held_bytes == held
+        assert set(self.hub._holders) == set(items)
+        assert held <= BOUND_OF_ALL or len(set(items)) == 1
 
     @invariant()
     def who_has_something_was_announced_or_will_be(self) -> None:

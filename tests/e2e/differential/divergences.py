@@ -12,7 +12,7 @@ from typing import Final
 
 from ferrite.core import kv
 from ferrite.io.validation import TXN_DEPTH_MAX
-from tests.e2e.differential.answers import Answer, Failed, Operation
+from tests.e2e.differential.answers import Answer, Failed, Operation, Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,16 @@ def _compaction_at_none(operation: Operation, etcd: Answer, ferrite: Answer) -> 
     return (operation, etcd, ferrite) == (kv.Compact(revision=0), Failed("compacted"), Failed("invalid"))
 
 
+def _deletion_compacted(operation: Operation, etcd: Answer, ferrite: Answer) -> bool:
+    if not (
+        isinstance(operation, kv.WatchSpec) and isinstance(etcd, Watched) and isinstance(ferrite, Watched)
+    ):
+        return False
+    first = operation.start_revision
+    later = tuple(each for each in ferrite.events if not (each.deleted and each.entry.mod_revision == first))
+    return etcd == replace(ferrite, events=later)
+
+
 DIVERGENCES: Final = (
     Divergence(
         "limit before sort",
@@ -106,6 +116,12 @@ DIVERGENCES: Final = (
         "compaction at none",
         "0 is no revision; etcd accepts it on a store that was never compacted",
         _compaction_at_none,
+    ),
+    Divergence(
+        "deletion compacted",
+        "a watch from the revision that was compacted may begin there, but etcd has thrown away the deletion made at it "
+        "(etcd #19179)",
+        _deletion_compacted,
     ),
 )
 

@@ -104,6 +104,8 @@ class EtcdProcess(AbstractContextManager["EtcdProcess"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process is not None, "it was started"
+        if self._process.poll() is not None:
+            raise AssertionError(f"etcd ended by itself; its log ends with\n{self._story()}") from error
         self._process.kill()
         self._process.wait()
 
@@ -315,7 +317,8 @@ class EtcdStore:
             case kv.Txn():
                 return _txn_result(await self._ask("KV/Txn", _txn(operation), "Txn"))
             case kv.Compact(revision=revision):
-                request = message("CompactionRequest")(revision=revision)
+                # Physical: done when answered. Otherwise what a watch from there sees depends on the moment.
+                request = message("CompactionRequest")(revision=revision, physical=True)
                 answer = await self._ask("KV/Compact", request, "Compaction")
                 return kv.CompactResult(revision=answer.header.revision, compacted=revision)
             case _:

@@ -109,6 +109,12 @@ KNOWN: dict[str, tuple[Operation, ...]] = {
     "double change unnoticed": (kv.Txn(success=(_PUT, kv.DeleteRange(key=b"a", range_end=kv.FROM_KEY))),),
     "nested too deep": (_nested(9),),
     "compaction at none": (kv.Compact(revision=0),),
+    "deletion compacted": (
+        _PUT,
+        kv.DeleteRange(key=b"k"),
+        kv.Compact(revision=3),
+        kv.WatchSpec(key=b"k", start_revision=3),
+    ),
 }
 
 

@@ -72,6 +72,7 @@ LIMITS = LimitsConfig(
     concurrent_rpcs_max=1000,
     watches_max=10_000,
     watch_queue_bytes_max=4 * MIB,
+    watches_bytes_max=256 * MIB,
 )
 SETTINGS = HttpSettings(host="127.0.0.1", port=0, limits=LIMITS)
 IDENTITY = Identity(

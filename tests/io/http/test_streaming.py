@@ -263,3 +263,15 @@ async def test_an_old_client_reads_lines_until_the_connection_ends() -> None:
         head, _, body = received.partition(b"\r\n\r\n")
         assert b"chunked" not in head
         assert [json.loads(one)["revision"] for one in body.splitlines()] == [7, 8, 9]
+
+
+async def test_an_old_client_gets_changes_as_they_happen_and_nothing_around_them() -> None:
+    async with watching() as (site, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(b"GET /watch?key=k HTTP/1.0\r\n\r\n")
+        async with asyncio.timeout(10):
+            await reader.readuntil(b'{"created":true,"revision":7}\n')
+            for revision in (8, 9):
+                site.path.watches[0].feed(delivery(revision))
+                assert await reader.readline() == b'{"revision":%d,"events":[]}\n' % revision
+        writer.close()

@@ -30,7 +30,8 @@ def test_the_report_of_a_clean_run_is_found_clean(folder: Path, capsys: pytest.C
     assert lines[0] == "the run's own verdict: clean"
     assert lines[1].startswith("history, checker auto: linearizable (")
     assert lines[2].startswith("history, checker search: linearizable (")
-    assert lines[3].startswith("node1: entries ")
+    assert lines[3].startswith("transactions, checker cycles: strictly serializable (")
+    assert lines[4].startswith("node1: entries ")
     assert lines[-1] == "verdict: clean"
 
 
@@ -44,6 +45,18 @@ def test_a_history_that_fits_no_order_is_a_violation(
         history.write(json.dumps({**read, "type": "invoke"}) + "\n" + json.dumps(never) + "\n")
     assert main(["recheck", str(folder)]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "verdict: linearizability"
+
+
+def test_transactions_that_fit_no_order_are_a_violation(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    garbage = {"process": 10**9, "f": "txn", "value": [["r", "key0", ["never written@1"]]]}
+    with (folder / "transactions.jsonl").open("a") as transactions:
+        transactions.write("".join(json.dumps({**garbage, "type": kind}) + "\n" for kind in ("invoke", "ok")))
+    assert main(["recheck", str(folder)]) == 1
+    printed = capsys.readouterr().out
+    assert "transactions, checker cycles: not strictly serializable: garbage-read: " in printed
+    assert printed.endswith("verdict: linearizability\n")
 
 
 def test_a_damaged_log_is_a_violation_unless_a_fault_damaged_it(

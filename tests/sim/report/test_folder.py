@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from ferrite.core.disk import check_log
+from ferrite.core.kv import Batch, KeyValue, Put
 from ferrite.sim import Cluster, Options, swarm
 from ferrite.sim.cluster import Result
+from ferrite.sim.cycles.check import check_transactions
+from ferrite.sim.history import Operation
 from ferrite.sim.linearizability.check import check_file
 from ferrite.sim.recording import RecordingInvalid, from_json_lines
 from ferrite.sim.report.folder import FolderRefused, Origin, Report, refuse_folder, report_seed, report_tape
-from ferrite.sim.search.judge import BLACK_BOX_NAME, judge, play_to_end
+from ferrite.sim.search.judge import BLACK_BOX_NAME, CYCLES_NAME, judge, play_to_end
 from ferrite.sim.search.shrink import shrink
 from ferrite.sim.search.tapes import play
 from ferrite.sim.tape import from_json, options_from
@@ -21,7 +24,8 @@ from tests.sim.mutants import BY_NUMBER
 
 ORIGIN = Origin(commit="abc", replay="ferrite-sim run --seed 0")
 FILES = {
-    "verdict.json", "story.txt", "timeline.html", "options.json", "history.jsonl", "events.jsonl", "disks", "tape.json",
+    "verdict.json", "story.txt", "timeline.html", "options.json", "history.jsonl", "transactions.jsonl", "events.jsonl",
+    "disks", "tape.json",
 }  # fmt: skip
 
 
@@ -54,6 +58,7 @@ def test_the_folder_of_a_failure_is_complete_and_of_the_same_run(planted: Result
     assert f"{first.violation.name} is violated" in (folder / "story.txt").read_text()
     assert (folder / "timeline.html").read_text().startswith("<!")
     assert check_file(str(folder / "history.jsonl"), model="ferrite").linearizable
+    assert check_transactions((folder / "transactions.jsonl").read_text()).anomaly is None
 
 
 def test_the_tape_of_a_folder_plays_and_shrinks_to_the_same_invariant(planted: None, tmp_path: Path) -> None:
@@ -129,6 +134,41 @@ def test_a_black_box_check_needs_no_revision_to_find_a_stale_read(tmp_path: Path
     assert (result.violation.name, result.violation.kind) == (BLACK_BOX_NAME, "linearizability")
     assert "never written" in result.violation.facts
     assert result.counters["black_box_checked"] == 1
+
+
+def test_the_cycle_check_finds_half_of_a_batch_that_was_seen_which_no_key_shows_alone(tmp_path: Path) -> None:
+    cluster = Cluster(0, swarm(0, nodes=3, seconds=3))
+
+    def run_and_forge() -> Result:
+        """The run is clean; then two clients are made to have met in a way that is fine for each key by itself."""
+        result = cluster.run()
+        history, now_us = cluster.history, cluster.now_us
+        old = history.acknowledged_revision + 1
+
+        def add(client: str, kind: str, command: Put | Batch | None) -> Operation:
+            return history.invoke(client, kind, b"key", command, request_id=0, now_us=now_us + 1)
+
+        first = add(
+            "first", "batch", Batch(operations=(Put(key=b"key8", value=b"a"), Put(key=b"key9", value=b"b")))
+        )
+        both = add(
+            "both", "batch", Batch(operations=(Put(key=b"key8", value=b"c"), Put(key=b"key9", value=b"d")))
+        )
+        seen = add("seen", "range", None)
+        first.revision, both.revision, seen.revision = old, old + 1, old + 1
+        first.existed, both.existed = (False, False), (True, True)
+        seen.entries = (
+            KeyValue(key=b"key8", value=b"c", create_revision=old, mod_revision=old + 1, version=2),
+            KeyValue(key=b"key9", value=b"b", create_revision=old, mod_revision=old, version=1),
+        )
+        for each in (first, both, seen):
+            history.complete(each, "ok", now_us + 2)
+        return result
+
+    result = judge(cluster, black_box=True, run=run_and_forge)
+    assert result.violation is not None
+    assert (result.violation.name, result.violation.kind) == (CYCLES_NAME, "linearizability")
+    assert result.violation.facts.startswith("not strictly serializable: G-single: ")
 
 
 def test_faults_of_clients_are_no_faults_of_nodes(tmp_path: Path) -> None:
