@@ -1,4 +1,6 @@
-"""Clients with sessions: retries under the same request id, leader hints, lost answers, crashes, and a history of it all."""
+"""Clients with sessions, by the shipped library or by themselves: retries under one request id, leader hints, lost answers,
+crashes, and a history of it all.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ferrite.core import NO_NODE, Consistency, NodeId, RefusalCode
+from ferrite.core.client import MACHINE, CallKind, Finish
 from ferrite.core.kv import (
     BatchResult,
     CommandErrorCode,
@@ -22,10 +25,11 @@ from ferrite.core.kv import (
     RangeResult,
     Session,
 )
-from ferrite.sim.answers import Abandoned, Answer, Refused, Replied
+from ferrite.sim.answers import Abandoned, Answer, Callback, Refused, Replied
 from ferrite.sim.checks.replay import OF_SESSIONS
 from ferrite.sim.checks.witness import check_fresh
 from ferrite.sim.history import FAIL, INFO, OK, READS, History, Operation
+from ferrite.sim.library import Call, Library
 from ferrite.sim.node import Node
 from ferrite.sim.violation import Violation
 from ferrite.sim.workload import ANSWERS, Asked, Workload
@@ -33,6 +37,8 @@ from ferrite.sim.world import World
 
 RETRY_PAUSE_US: Final = 20_000
 """A refused client waits a little: else a cluster without a leader is hammered at the speed of the network."""
+CALL_TIMEOUTS: Final = 4
+"""A call of the library may take so many times what a client waits for the answer to one attempt."""
 HASTE: Final = 20
 """A client that is bound to one node thinks so much less: what it does there is what its fault is about."""
 STALENESS_MAX_US: Final = 500_000
@@ -60,7 +66,15 @@ class Client:
     one in hand). After a crash a new one with another session takes its place.
     """
 
-    def __init__(self, number: int, nodes: Mapping[NodeId, Node], world: World, history: History) -> None:
+    def __init__(
+        self,
+        number: int,
+        nodes: Mapping[NodeId, Node],
+        world: World,
+        history: History,
+        library: Library | None = None,
+    ) -> None:
+        """With a `library` that decides how things are tried; else the client does it by itself, more rashly."""
         self.name = f"client{number}"
         self.active = True
         self.operation: Operation | None = None
@@ -71,6 +85,8 @@ class Client:
         self._world = world
         self._timeline = world.timeline
         self._history = history
+        self._library = library
+        self._call_number = 0
         # What is done comes from one stream and how it is tried from another, so that a tape can leave one operation out.
         self._choice = world.dice.stream("client", number)
         self._workload = Workload(number, world.options.clients, world.options.kv, self._choice)
@@ -111,6 +127,8 @@ class Client:
         self.active = False
         self._nodes = nodes
         self._options = replace(self._options, timeout_us=timeout_us)
+        if self._library is not None:
+            self._library.tell_members(nodes)
 
     def ask_only(self, node: NodeId) -> None:
         """From the next attempt on ask this node only; NO_NODE for anybody again."""
@@ -126,6 +144,9 @@ class Client:
 
     def _begin(self) -> None:
         if not self.active or f"{self.name}:{self.turns}+" in self._world.plan.without:
+            return
+        if self._library is not None and self._library.asleep_us:
+            self._timeline.after(self._library.asleep_us, self._begin)
             return
         self.turns += 1
         asked = self._workload.choose(self._stem(), self._world.clock_us)
@@ -165,7 +186,10 @@ class Client:
                 key=asked.key.decode(),
                 value=", ".join(str(change) for change in operation.changes),
             )
-        self._try(operation)
+        if self._library is None:
+            self._try(operation)
+        else:
+            self._call(self._library, operation)
         if self._crashes.strikes():
             self._timeline.after(
                 self._dice.exponential(self._options.delay_mean_us * 8), self._crash, operation
@@ -174,12 +198,56 @@ class Client:
 
     def _crash(self, operation: Operation) -> None:
         """The process is gone, and nobody will know what came of its operation."""
-        if self.operation is operation:
-            self._attempt = None
-            self._finish(INFO, "the client crashed")
-            self._lives += 1
-            self._request_id = 0
-            self._workload.new_life()
+        if self.operation is not operation:
+            return
+        if self._library is None:
+            self._gone(operation)
+        elif self._dice.chance(500_000):
+            self._library.crash()
+        else:  # Only this one of the process's tasks ends.
+            self._library.cancel(self._call_number)
+            self._gone(operation)
+
+    def _gone(self, operation: Operation) -> None:
+        assert operation is self.operation, "it is in hand"
+        self._attempt = None
+        self._finish(INFO, "the client crashed")
+        self._lives += 1
+        self._request_id = 0
+        self._workload.new_life()
+
+    # ------------------------------------------------------------------------------------------------ by the library
+
+    def _call(self, library: Library, operation: Operation) -> None:
+        def ask(node: Node, session: Session | None, timeout_us: int, callback: Callback) -> None:
+            self._ask(operation, node, session, timeout_us, callback)
+
+        call = Call(
+            kind=CallKind.REPEATABLE if operation.kind in READS else CallKind.CHANGE,
+            ask=ask,
+            reaches=self._reaches,
+            over=lambda finish: self._over(operation, finish),
+            gone=lambda: self._gone(operation),
+            operation=operation,
+        )
+        self._call_number = library.call(call, self._options.timeout_us * CALL_TIMEOUTS)
+
+    def _reaches(self, node: NodeId) -> bool:
+        return node in self._nodes and self._only in (NO_NODE, node)
+
+    def _over(self, operation: Operation, finish: Finish) -> None:
+        assert operation is self.operation, "a call that was given up is not heard of again"
+        failure = finish.failure
+        if failure is None:
+            self._done(finish.answer)
+        elif failure.code in MACHINE:
+            code = CommandErrorCode[failure.code.upper()]
+            self._done(CommandFailed(code=code, detail=failure.detail, revision=failure.revision))
+        else:
+            unknown = operation.kind not in READS and not failure.certainly_not_applied
+            self._finish(INFO if unknown else FAIL, failure.code)
+
+    # ------------------------------------------------------------------------------------------------ by itself
 
     def _try(self, operation: Operation) -> None:
         if operation is not self.operation:
@@ -212,19 +280,26 @@ class Client:
             delay_us = 1 + self._dice.exponential(self._options.delay_mean_us)
             self._timeline.after(delay_us, self._answered, attempt, outcome)
 
-        if operation.kind in READS:
-            query = operation.query or _plain_query(operation)
-            consistency = Consistency.LINEARIZABLE if operation.linearizable else Consistency.SERIALIZABLE
-            staleness_us = STALENESS_MAX_US if not operation.linearizable and operation.number % 2 else 0
-            node.read(query, consistency, self._options.timeout_us, answer, max_staleness_us=staleness_us)
-            return
         session = Session(
             client_id=operation.client.encode(),
             request_id=operation.request_id,
             lowest_unacknowledged=operation.request_id,
         )
+        self._ask(operation, node, session, self._options.timeout_us, answer)
+
+    @staticmethod
+    def _ask(
+        operation: Operation, node: Node, session: Session | None, timeout_us: int, callback: Callback
+    ) -> None:
+        """An attempt arrives at a node."""
+        if operation.kind in READS:
+            query = operation.query or _plain_query(operation)
+            consistency = Consistency.LINEARIZABLE if operation.linearizable else Consistency.SERIALIZABLE
+            staleness_us = STALENESS_MAX_US if not operation.linearizable and operation.number % 2 else 0
+            node.read(query, consistency, timeout_us, callback, max_staleness_us=staleness_us)
+            return
         assert operation.command is not None, "a write has a command"
-        node.propose(operation.command, session, self._options.timeout_us, answer)
+        node.propose(operation.command, session, timeout_us, callback)
 
     def _timed_out(self, attempt: Attempt) -> None:
         if attempt is self._attempt:

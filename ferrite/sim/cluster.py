@@ -21,6 +21,7 @@ from ferrite.sim.ending import finish_recording, first_row
 from ferrite.sim.faults.nemesis import Nemesis
 from ferrite.sim.faults.plan import FaultPlan
 from ferrite.sim.history import History
+from ferrite.sim.library import Library
 from ferrite.sim.network import Frame, Network
 from ferrite.sim.node import Node
 from ferrite.sim.options import Options
@@ -151,8 +152,15 @@ class Cluster:
 
     def start_clients(self) -> None:
         """Let the clients loose."""
-        for number in range(self.world.options.clients.clients):
-            client = Client(number, self.nodes, self.world, self.history)
+        options, dice = self.world.options.clients, self.world.dice.stream("libraries")
+        library, places = None, 0
+        for number in range(options.clients):
+            shipped = dice.chance(options.library_ppm)
+            if shipped and places == 0:
+                library, places = Library(number, self.nodes, self.world), options.library_tasks
+                library.start()
+            places -= shipped
+            client = Client(number, self.nodes, self.world, self.history, library if shipped else None)
             self.clients.append(client)
             client.start()
         for number in range(self.world.options.kv.watchers):

@@ -28,6 +28,8 @@ PROFILED_PPM: Final = 660_000
 PACES: Final = (5, 10)
 """How much quicker than the defaults timeouts, delays and faults are."""
 QUICKEST: Final = PACES[-1]
+LIBRARY_RATE_PPM: Final = QUICKEST * 1_000_000
+"""The library's seconds pass as quickly as elections do."""
 
 
 def swarm(seed: int, *, nodes: int = 0, seconds: int = SECONDS) -> Options:
@@ -39,7 +41,24 @@ def swarm(seed: int, *, nodes: int = 0, seconds: int = SECONDS) -> Options:
         options = PROFILES[name](calm(options, dice), dice)
     options = replace(options, kv=_watched(options.kv, seeded(seed, "swarm", "watchers")))
     chosen = nodes or options.nodes
-    return replace(options, nodes=chosen, spares=min(options.spares, NODES_MAX - chosen))
+    options = replace(options, nodes=chosen, spares=min(options.spares, NODES_MAX - chosen))
+    return _with_libraries(options, seed)
+
+
+def _with_libraries(options: Options, seed: int) -> Options:
+    """In every seed some clients are the shipped library's, whatever else it follows."""
+    dice = seeded(seed, "swarm", "library")
+    return replace(
+        options,
+        clients=replace(
+            options.clients,
+            library_ppm=dice.pick((500_000, 500_000, 1_000_000)),
+            library_tasks=dice.pick((1, 3)),
+            library_rate_ppm=LIBRARY_RATE_PPM,
+            pause_ppm=_some(dice, 10_000, 50_000),
+            pause_mean_us=dice.pick((20_000, 200_000)),
+        ),
+    )
 
 
 def profile_of(seed: int) -> str:

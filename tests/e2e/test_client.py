@@ -84,3 +84,24 @@ async def test_the_fenced_write_of_a_holder_that_slept_is_refused(make_cluster: 
             late = await sleeper.txn().if_(old.fence()).then(Put("x", "late")).commit()
             in_time = await successor.txn().if_(new.fence()).then(Put("x", "in time")).commit()
             assert (late.succeeded, in_time.succeeded) == (False, True)
+
+
+async def test_an_observer_sees_every_leader_and_every_value_in_order_however_late_it_looks(
+    make_cluster: MakeCluster,
+) -> None:
+    (node,) = (await asyncio.to_thread(make_cluster(1).start)).nodes.values()
+    async with AsyncClient(node.grpc_addr) as client:
+        async with client.elect("chief", "anna 0") as office:
+            shown = client.observe("chief")
+            seen = [(await anext(shown)).text]
+            for number in range(1, 4):
+                await office.proclaim(f"anna {number}")
+        for name in ("bert", "carl"):
+            async with client.elect("chief", f"{name} 0") as office:
+                await office.proclaim(f"{name} 1")
+        async with asyncio.timeout(20):
+            while len(seen) < 8:
+                seen.append((await anext(shown)).text)
+    assert seen == [
+        "anna 0", "anna 1", "anna 2", "anna 3", "bert 0", "bert 1", "carl 0", "carl 1",
+    ]  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 
 from tests.sim.mutants import BY_NUMBER, MUTANTS
 from tests.sim.mutants.scenarios import (
+    clients,
     disks,
     elections,
     logs,
@@ -79,6 +80,9 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     67: (watches.a_watch_goes_on_at_a_node_that_lags_behind, "W1"),
     68: (watches.a_snapshot_is_installed_under_a_watch, "W2 W5"),
     69: (watches.a_deletion_at_the_mark_is_watched, STORY),
+    80: (clients.programs_count_while_leaders_fall, "S17"),
+    81: (clients.programs_count_while_leaders_fall, "S22"),
+    82: (clients.programs_count_while_leaders_fall, "S17"),
 }
 STORIES = sorted({story for story, _ in CAUGHT.values()}, key=repr)
 

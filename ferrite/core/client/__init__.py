@@ -23,7 +23,14 @@ from ferrite.core.client.calls import (
 )
 from ferrite.core.client.cursor import WatchCursor
 from ferrite.core.client.endpoints import Dice, Endpoints
-from ferrite.core.client.failure import DEADLINE_EXCEEDED, TRANSIENT, UNKNOWN_OUTCOME, UNREACHABLE, Failure
+from ferrite.core.client.failure import (
+    DEADLINE_EXCEEDED,
+    MACHINE,
+    TRANSIENT,
+    UNKNOWN_OUTCOME,
+    UNREACHABLE,
+    Failure,
+)
 from ferrite.core.client.keepalive import KeepAlives, Renew
 from ferrite.core.client.ranges import prefix_end
 from ferrite.core.client.recipes import (
@@ -46,6 +53,7 @@ from ferrite.core.client.session import (
 
 __all__ = [
     "DEADLINE_EXCEEDED",
+    "MACHINE",
     "TRANSIENT",
     "UNKNOWN_OUTCOME",
     "UNREACHABLE",

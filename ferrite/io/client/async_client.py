@@ -254,7 +254,8 @@ class AsyncClient:
         self, ttl_s: int, *, lease_id: int = 0, timeout_s: float | None = None
     ) -> LeaseAnswer:
         """Make a lease of whole seconds; with `lease_id` 0 the server chooses. Raises `LeaseExists`, `NoSpace`."""
-        operation = kv.LeaseGrant(lease_id=lease_id, ttl_s=ttl_s)
+        # What is too short is raised to the least, as the server does: no gRPC message carries a negative one.
+        operation = kv.LeaseGrant(lease_id=lease_id, ttl_s=max(0, ttl_s))
         result = await self._engine.change(operation, kv.LeaseGrantResult, timeout_s)
         return LeaseAnswer(lease_id=result.lease_id, ttl_s=result.ttl_s)
 
@@ -358,7 +359,9 @@ class AsyncClient:
         return await leader_of(self._engine, as_key(name, "name"), timeout_s)
 
     def observe(self, name: Data) -> AsyncIterator[KeyValue]:
-        """The leaders of an election: the present one, then each new one, and each new value that a leader proclaims."""
+        """The leaders of an election: the present one, then each new one and each new value that a leader proclaims, in order.
+        One that follows another at once shows too. Only what is compacted before it could be read is left out.
+        """
         return observe(self._engine, as_key(name, "name"))
 
     # -- the cluster

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -38,6 +39,10 @@ BACKUP_SILENCE_S: Final = 60.0
 """The next piece of a backup takes milliseconds; longer than a stall of the node's disk."""
 LINE_BYTES_MAX: Final = 256 << 20
 """Of one revision of a watch: a bound against nonsense. A transaction of 128 values of 1 MiB, in base64, is below."""
+RETRY_AFTER_S_MAX: Final = 60
+"""A node that asks for more is asked again earlier, or another one is."""
+TOO_MANY_REQUESTS: Final = 429
+"""Of a node with too much work, which says how long to leave it alone. Other refusals send us to another node, at once."""
 _JSON: Final = {"Content-Type": "application/json"}
 _NO_ANSWER: Final = (KeyError, TypeError, ValueError, AttributeError)
 
@@ -72,7 +77,7 @@ class HttpConnection:
         else:
             path, body = body_of(request, session, timeout_ms)
         try:
-            status, found = await self._exchange(method, path, body, query, timeout_s)
+            status, found, retry_after_us = await self._exchange(method, path, body, query, timeout_s)
         except aiohttp.ClientConnectorError as error:
             return Lost(detail=f"{self._address}: {error}", sent=False)
         except aiohttp.ConnectionTimeoutError as error:
@@ -81,11 +86,15 @@ class HttpConnection:
             return Lost(detail=f"{self._address}: {error!r}", sent=True)
         except ValueError as error:
             return Lost(detail=f"{self._address}: an answer that is no JSON: {error}", sent=True)
-        return _outcome(operation, path, status, found, self._address)
+        outcome = _outcome(operation, path, status, found, self._address)
+        if isinstance(outcome, Refusal) and status == TOO_MANY_REQUESTS:
+            return replace(outcome, retry_after_us=retry_after_us)
+        return outcome
 
     async def _exchange(
         self, method: str, path: str, body: Any, query: dict[str, str] | None, timeout_s: float
-    ) -> tuple[int, Any]:
+    ) -> tuple[int, Any, int]:
+        """Status, JSON, and what `Retry-After` asks for, in microseconds."""
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, self._connect_timeout_s))
         # As a file: the library sends what is large piece by piece.
         data = None if body is None else io.BytesIO(json.dumps(body).encode())
@@ -93,7 +102,8 @@ class HttpConnection:
             method, path, data=data, headers=_JSON if data else {}, params=query, timeout=timeout
         )
         async with asked as answer:
-            return answer.status, await answer.json(content_type=None)
+            found = await answer.json(content_type=None)
+            return answer.status, found, _retry_after_us(answer.headers.get("Retry-After", ""))
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -203,6 +213,11 @@ def _ended(problem: dict[str, Any]) -> WatchPiece:
     refusal = _refusal(problem)
     revision = refusal.revision - 1 if refusal.code == "compacted" else 0
     return Ended(reason=refusal.code, detail=refusal.detail, revision=revision)
+
+
+def _retry_after_us(header: str) -> int:
+    """0 for the form with a date, which Ferrite's servers do not write, and for nonsense."""
+    return min(int(header), RETRY_AFTER_S_MAX) * 1_000_000 if header.isascii() and header.isdigit() else 0
 
 
 def _leader(found: dict[str, Any]) -> Leader | None:

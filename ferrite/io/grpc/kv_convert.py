@@ -25,10 +25,7 @@ from ferrite.core.kv import (
 )
 from ferrite.io.config.model import LimitsConfig
 from ferrite.io.grpc.pb import kv_pb2
-from ferrite.io.validation import Invalid
-
-TXN_PARTS_MAX: Final = 10_000
-"""Compares and operations of a transaction, nested ones included: what the loop can read in a few hundredths of a second."""
+from ferrite.io.validation import Invalid, TxnParts
 
 ENTRY_OVERHEAD_BYTES: Final = 64  # field tags, lengths and four varints of a KeyValue
 
@@ -86,12 +83,11 @@ class _TxnReader:
     """Reads one transaction. Lists are counted before they become values."""
 
     def __init__(self, limits: LimitsConfig) -> None:
-        self._list_max = limits.batch_operations_max
-        self._room = TXN_PARTS_MAX
+        self._parts = TxnParts(limits)
 
     def txn(self, request: kv_pb2.TxnRequest, field: str) -> Txn:
         for name in ("compares", "success", "failure"):
-            self._count(f"{field}{name}", len(getattr(request, name)))
+            self._parts.count(f"{field}{name}", len(getattr(request, name)))
         return Txn(
             compares=tuple(
                 _compare_of(compare, f"{field}compares[{position}].")
@@ -106,17 +102,6 @@ class _TxnReader:
                 for position, operation in enumerate(request.failure)
             ),
         )
-
-    def _count(self, field: str, parts: int) -> None:
-        if parts > self._list_max:
-            raise Invalid(field, f"{parts} of them", f"at most {self._list_max} in one list")
-        self._room -= parts
-        if self._room < 0:
-            raise Invalid(
-                field,
-                f"more than {TXN_PARTS_MAX} compares and operations so far",
-                f"at most {TXN_PARTS_MAX} in all transactions of a request together",
-            )
 
     def _operation(self, request: kv_pb2.TxnOperation, field: str) -> TxnOperation:
         match request.WhichOneof("operation"):

@@ -39,6 +39,8 @@ from ferrite.io.validation.plain import (
 )
 from ferrite.io.validation.ranges import (
     TXN_DEPTH_MAX,
+    TXN_PARTS_MAX,
+    TxnParts,
     check_compact,
     check_delete_range,
     check_put,
@@ -56,6 +58,8 @@ __all__ = [
     "MANAGEMENT_TIMEOUT_MS_MAX",
     "STALENESS_MS_MAX",
     "TXN_DEPTH_MAX",
+    "TXN_PARTS_MAX",
+    "TxnParts",
     "check_address",
     "check_batch",
     "check_compact",

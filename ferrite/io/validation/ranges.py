@@ -15,6 +15,31 @@ from ferrite.io.validation.basics import INT_MAX, Invalid, check_int, check_key,
 TXN_DEPTH_MAX: Final = 8
 """The outermost transaction is the first. Each level multiplies what one request can ask for."""
 
+TXN_PARTS_MAX: Final = 10_000
+"""Compares and operations of a transaction, nested ones included: what the loop can read in a few hundredths of a second."""
+
+
+class TxnParts:
+    """Counts the parts of one transaction; a door may do so before it makes values of them."""
+
+    __slots__ = ("_list_max", "_room")
+
+    def __init__(self, limits: LimitsConfig) -> None:
+        self._list_max = limits.batch_operations_max
+        self._room = TXN_PARTS_MAX
+
+    def count(self, field: str, parts: int) -> None:
+        """One more list, of so many parts. Raises `Invalid`."""
+        if parts > self._list_max:
+            raise Invalid(field, f"{parts} of them", f"at most {self._list_max} in one list")
+        self._room -= parts
+        if self._room < 0:
+            raise Invalid(
+                field,
+                f"more than {TXN_PARTS_MAX} compares and operations so far",
+                f"at most {TXN_PARTS_MAX} in all transactions of a request together",
+            )
+
 
 def check_put(  # fields of the request, one each
     key: bytes,
@@ -80,7 +105,7 @@ def check_txn(txn: Txn, limits: LimitsConfig, field: str = "") -> Txn:
 
     A key that is changed twice is the machine's business: it knows which branches exclude each other.
     """
-    bytes_total = _check_txn(txn, limits, field, 1)
+    bytes_total = _check_txn(txn, limits, TxnParts(limits), field, 1)
     if bytes_total > limits.request_bytes_max:
         raise Invalid(
             field.rstrip(".") or "txn",
@@ -116,22 +141,19 @@ def _check_keys(key: bytes, range_end: bytes, limits: LimitsConfig, field: str) 
     return len(key) + len(range_end)
 
 
-def _check_txn(txn: Txn, limits: LimitsConfig, field: str, depth: int) -> int:
+def _check_txn(txn: Txn, limits: LimitsConfig, parts: TxnParts, field: str, depth: int) -> int:
     if depth > TXN_DEPTH_MAX:
         raise Invalid(
             field.rstrip("."), f"a transaction at depth {depth}", f"at most {TXN_DEPTH_MAX} levels, the outermost included"
         )  # fmt: skip
-    listed_max = limits.batch_operations_max
     for name in ("compares", "success", "failure"):
-        count = len(getattr(txn, name))
-        if count > listed_max:
-            raise Invalid(f"{field}{name}", f"{count} of them", f"at most {listed_max} in one list")
+        parts.count(f"{field}{name}", len(getattr(txn, name)))
     bytes_total = 0
     for position, compare in enumerate(txn.compares):
         bytes_total += _check_compare(compare, limits, f"{field}compares[{position}].")
     for name, operations in (("success", txn.success), ("failure", txn.failure)):
         for position, operation in enumerate(operations):
-            bytes_total += _check_operation(operation, limits, f"{field}{name}[{position}].", depth)
+            bytes_total += _check_operation(operation, limits, parts, f"{field}{name}[{position}].", depth)
     return bytes_total
 
 
@@ -143,7 +165,9 @@ def _check_compare(compare: Compare, limits: LimitsConfig, field: str) -> int:
     return size
 
 
-def _check_operation(operation: TxnOperation, limits: LimitsConfig, field: str, depth: int) -> int:
+def _check_operation(
+    operation: TxnOperation, limits: LimitsConfig, parts: TxnParts, field: str, depth: int
+) -> int:
     match operation:
         case Put():
             check_put_operation(operation, limits, f"{field}put.")
@@ -154,6 +178,6 @@ def _check_operation(operation: TxnOperation, limits: LimitsConfig, field: str, 
             check_range(operation, limits, f"{field}range.")
             return len(operation.key) + len(operation.range_end)
         case Txn():
-            return _check_txn(operation, limits, f"{field}txn.", depth + 1)
+            return _check_txn(operation, limits, parts, f"{field}txn.", depth + 1)
         case _:
             assert_never(operation)

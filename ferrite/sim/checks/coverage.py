@@ -43,7 +43,7 @@ def collect_marks(world: World, nodes: Iterable[Node], history: History) -> dict
         marks.hit("node_refused", node.stop_code in (StopCode.CORRUPTION, StopCode.IDENTITY))
         marks.hit("dead_incarnation", node.dropped_messages)
     _from_history(marks.hit, history)
-    unknown = {(o.client.encode(), o.request_id) for o in history.operations if o.outcome == INFO}
+    unknown = {each for o in history.operations if o.outcome == INFO for each in o.requests}
     _repeated(marks.hit, world.invariants.ghost, unknown)
     faults = {name: count for name, count in world.counters.items() if name.startswith("fault_")}
     return dict(sorted(marks.counts.items())) | dict(sorted(faults.items()))
@@ -53,6 +53,10 @@ def _from_history(hit: Callable[[str, int], None], history: History) -> None:
     for operation in history.operations:
         writes = operation.kind not in READS
         hit("retried_write", writes and operation.outcome == OK and operation.attempts > 1)
+        hit(
+            "library_retried_write",
+            bool(operation.tried_as) and operation.outcome == OK and operation.attempts > 1,
+        )
         hit("refused_write", writes and operation.outcome == FAIL)
         hit("stale_read", operation.outcome == OK and operation.revision < operation.floor_revision)
         hit(

@@ -24,6 +24,7 @@ MARKS: Final = {
     "entries_loaded": "entries were read back from the log for a slow peer",
     "repeated_request": "one request stands in the log more than once",
     "retried_write": "a write was acknowledged after more than one attempt",
+    "library_retried_write": "a write of the shipped client library was acknowledged after more than one attempt",
     "unknown_write_took_effect": "a write whose outcome its client never learned took effect",
     "refused_write": "a write was certainly not carried out",
     "read_across_leaders": "a linearizable read was answered after the leader had changed",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BlackBox = Literal["always", "sometimes", "never"]
 BLACK_BOX: Final[tuple[BlackBox, ...]] = ("always", "sometimes", "never")
-CLIENT_FAULTS: Final = ("answer_lost", "client_crash")
+CLIENT_FAULTS: Final = ("answer_lost", "library_answer_lost", "client_crash", "client_pause")
 BLACK_BOX_NAME: Final = "F1"
 CYCLES_NAME: Final = "F6"
 BLACK_BOX_NAMES: Final = (BLACK_BOX_NAME, CYCLES_NAME)

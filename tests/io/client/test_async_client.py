@@ -34,6 +34,10 @@ from ferrite.client import (
     Value,
     Version,
 )
+from ferrite.core import kv
+from ferrite.io.client.connection import Outcome, Refusal
+from ferrite.io.client.http_connection import HttpConnection
+from ferrite.io.client.request import Request
 from ferrite.io.request_path import CommandRejected, RequestRefused
 from tests.io.client.served import Served, serving
 
@@ -338,3 +342,22 @@ async def test_a_closed_client_says_so() -> None:
 
 def test_deadlines_are_a_kind_of_unavailable() -> None:
     assert issubclass(DeadlineExceeded, Unavailable)
+
+
+async def test_a_node_with_too_much_work_is_left_alone_as_long_as_it_says_over_http() -> None:
+    async with serving() as served:
+        (door,) = served.doors
+        door.node.script.append(RequestRefused("overloaded", "later", retry_after_ms=2500))
+        door.node.script.append(RequestRefused("not_leader", "another one"))
+        connection = HttpConnection(door.http_addr, 2.0)
+        found = []
+        for _ in range(2):
+            answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            connection.begin(Request(operation=kv.Put(key=b"k")), None, 5.0, answered.set_result)
+            outcome = await answered
+            assert isinstance(outcome, Refusal), outcome
+            found.append((outcome.code, outcome.retry_after_us))
+        await connection.close()
+    assert found == [("overloaded", 3_000_000), ("not_leader", 0)], (
+        "whole seconds; elsewhere one goes at once"
+    )

@@ -5,8 +5,8 @@ from typing import Any
 import grpc
 import pytest
 
-from ferrite.io.grpc.kv_convert import TXN_PARTS_MAX
 from ferrite.io.grpc.pb import kv_pb2
+from ferrite.io.validation import TXN_PARTS_MAX
 from tests.io.grpc.fakes import refusal, serving
 
 _K = b"k"

@@ -5,6 +5,7 @@ Numbers 1 to 30 are the classic ones, from bug trackers and from what model chec
 come their kin, and every bug that Ferrite itself had.
 """
 
+from tests.sim.mutants.clients import CLIENTS
 from tests.sim.mutants.disks import DISKS
 from tests.sim.mutants.elections import ELECTIONS, ForgetsItsVote
 from tests.sim.mutants.logs import LOGS
@@ -17,7 +18,7 @@ from tests.sim.mutants.watches import WATCHES
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(
-        (*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS, *STORE, *WATCHES),
+        (*ELECTIONS, *LOGS, *DISKS, *MEMBERSHIP, *SNAPSHOTS, *REQUESTS, *STORE, *WATCHES, *CLIENTS),
         key=lambda mutant: mutant.number,
     )
 )

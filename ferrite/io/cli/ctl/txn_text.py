@@ -98,6 +98,8 @@ def parse_condition(line: str) -> Condition:
 
 def parse_step(line: str) -> Step:
     """One put, get or del. Raises ClickException."""
+    from ferrite.client import InvalidArgument
+
     name, *words = split_words(line)
     parser = _PARSERS.get(name.decode(errors="replace"))
     if parser is None:
@@ -107,7 +109,10 @@ def parse_step(line: str) -> Step:
         context = command.make_context(command.name, [_typed(word) for word in words])
     except click.ClickException as error:
         raise wrong_input(f"{line.strip()}: {error.format_message()}") from None
-    step: Step = make(**context.params)
+    try:
+        step: Step = make(**context.params)
+    except InvalidArgument as error:
+        raise wrong_input(f"{line.strip()}: {error.detail}") from None
     return step
 
 
