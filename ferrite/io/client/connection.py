@@ -71,7 +71,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The server ended the watch: "compacted", "slow", "invalid", "overloaded", "shutting_down" or "restored"."""
+    """The server ended the watch: "compacted", "slow", "invalid", "overloaded" or "shutting_down"."""
 
     reason: str
     detail: str

@@ -17,7 +17,7 @@ from ferrite.io.client.engine import Engine
 from ferrite.io.client.errors import Compacted, DeadlineExceeded, Unavailable, error_of
 from ferrite.io.client.request import WatchSpec
 
-RESUMABLE: Final = TRANSIENT | {"slow", "restored"}
+RESUMABLE: Final = TRANSIENT | {"slow"}
 """Ends of a watch after which it goes on from where it was, perhaps elsewhere."""
 
 
