@@ -4,7 +4,9 @@
     .venv/bin/python scripts/bench_sim.py             # a table
     .venv/bin/python scripts/bench_sim.py --json F    # the same as JSON, to compare two commits
 
-CPU time of this process, medians of several runs; nothing else should need the core meanwhile.
+CPU time of this process, medians of several runs; nothing else should need the core meanwhile. On shared machines the very same
+run may cost half as much again an hour later: compare two commits by runs in turn, or by `perf stat -e instructions:u`, which
+differs by a hundredth between runs.
 """
 
 from __future__ import annotations

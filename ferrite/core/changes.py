@@ -123,8 +123,14 @@ def _refusal(raft: Raft, office: Leader, change: Change) -> tuple[RefusalCode, s
                 )
         case RemoveLearner(node_id=node):
             if node not in membership.learners:
-                return RefusalCode.UNKNOWN_MEMBER, f"node {node} is not a learner"
+                return RefusalCode.UNKNOWN_MEMBER, _why_no_learner(membership, node)
     return None
+
+
+def _why_no_learner(membership: Membership, node: NodeId) -> str:
+    if node in membership.members:
+        return f"node {node} is a voter, not a learner; change the voters to take it out"
+    return f"node {node} is not a member"
 
 
 def _learner_refusal(membership: Membership, member: Member) -> tuple[RefusalCode, str] | None:

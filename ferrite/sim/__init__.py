@@ -1,9 +1,16 @@
-"""The deterministic host: drives the core with virtual time, network, disks and clients, and checks every step (front door)."""
+"""The deterministic host: drives the core with virtual time, network, disks and clients, and checks every step (front door).
 
-from ferrite.sim.cluster import Cluster, Result
-from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
-from ferrite.sim.swarm import swarm
-from ferrite.sim.violation import Violation
+Its names are loaded when they are asked for: `ferrite-sim` must be able to answer Ctrl-C while it loads them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ferrite.sim.cluster import Cluster, Result
+    from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
+    from ferrite.sim.swarm import swarm
+    from ferrite.sim.violation import Violation
 
 __all__ = [
     "ClientOptions",
@@ -16,3 +23,12 @@ __all__ = [
     "Violation",
     "swarm",
 ]
+
+_HOMES = {"Cluster": "cluster", "Result": "cluster", "swarm": "swarm", "Violation": "violation"}
+
+
+def __getattr__(name: str) -> object:
+    """Look a name up where it is made."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'options')}"), name)

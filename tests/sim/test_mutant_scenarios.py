@@ -79,7 +79,6 @@ CAUGHT: dict[int, tuple[Story, str]] = {
     66: (watches.a_watch_asks_for_its_progress_before_it_has_caught_up, "W1 W5"),
     67: (watches.a_watch_goes_on_at_a_node_that_lags_behind, "W1"),
     68: (watches.a_snapshot_is_installed_under_a_watch, "W2 W5"),
-    69: (watches.a_deletion_at_the_mark_is_watched, STORY),
     80: (clients.programs_count_while_leaders_fall, "S17"),
     81: (clients.programs_count_while_leaders_fall, "S22"),
     82: (clients.programs_count_while_leaders_fall, "S17"),

@@ -13,6 +13,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from multiprocessing import resource_tracker
 from typing import Any, ParamSpec, TypeVar
 
 WORKERS_MAX = 256
@@ -34,17 +35,26 @@ class Workers:
     """An executor that is replaced when it breaks."""
 
     def __init__(
-        self, make: Callable[[], Executor], *, count: int, lost: tuple[type[BaseException], ...]
+        self,
+        make: Callable[[], Executor],
+        *,
+        count: int,
+        lost: tuple[type[BaseException], ...],
+        starting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
-        """`count` tasks run at once; `lost` are the errors by which the executor says that a worker died."""
+        """`count` tasks run at once; `lost` are the errors by which the executor says that a worker died; `starting` is around
+        all that may start one.
+        """
         self._make = make
+        self._starting = starting
         self._executor = make()
         self.count = count
         self.lost = lost
 
     def submit(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Start a task. Raises one of `lost` when the executor is broken."""
-        return self._executor.submit(function, *args, **kwargs)
+        with self._starting():
+            return self._executor.submit(function, *args, **kwargs)
 
     def renew(self) -> None:
         """Go on after the executor broke. What was in flight is lost."""
@@ -61,9 +71,10 @@ def local_workers(count: int) -> Iterator[Workers]:
     """So many processes of this machine."""
     context = multiprocessing.get_context("spawn")
     workers = Workers(
-        lambda: ProcessPoolExecutor(count, mp_context=context, initializer=ignore_interrupts),
+        lambda: ProcessPoolExecutor(count, mp_context=context),
         count=count,
         lost=(BrokenExecutor,),
+        starting=_interrupts_later,
     )
     try:
         yield workers
@@ -76,9 +87,17 @@ def local_workers(count: int) -> Iterator[Workers]:
             raise
 
 
-def ignore_interrupts() -> None:
-    """Ctrl-C goes to every process of a terminal; only the parent decides what it means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Ctrl-C goes to every process of a terminal; only the parent decides what it means. A process that is started in here never
+    hears of it, from its first instruction on; the parent hears of it afterwards.
+    """
+    resource_tracker.ensure_running()  # Else it is started with the first worker, and lets interrupts through behind it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -282,6 +282,23 @@ def test_impossible_changes_are_refused(change: Any, code: RefusalCode) -> None:
 
 
 @pytest.mark.parametrize(
+    "node, detail",
+    [
+        (9, "node 9 is not a member"),
+        (2, "node 2 is a voter, not a learner; change the voters to take it out"),
+    ],
+    ids=["a stranger", "a voter"],
+)
+def test_who_is_no_learner_is_told_what_it_is(node: int, detail: str) -> None:
+    bench = Bench()
+    bench.lead()
+    request, acts = bench.change(RemoveLearner(node_id=NodeId(node)))
+    answer = acts.answer(request)
+    assert code_of(answer) is RefusalCode.UNKNOWN_MEMBER
+    assert answer.detail == detail
+
+
+@pytest.mark.parametrize(
     "change",
     [RemoveLearner(node_id=NodeId(2)), AddLearner(member=member(2))],
     ids=["a voter is no learner", "a voter is not demoted by adding it"],

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ferrite.core.kv import HistoryPiece, HistoryRead, StateMachine, WatchHub
-from ferrite.core.kv.compaction import _remove
-from ferrite.core.kv.records import Change
+from ferrite.core.kv import WatchHub
 from ferrite.core.kv.watch_groups import progress
-from ferrite.core.kv.workspace import Workspace
 from tests.sim.mutants.mutant import Mutant
 from tests.sim.mutants.planting import replaced
 
@@ -30,24 +27,6 @@ def _progress_at_once(_honest: Callable[..., Any]) -> Callable[..., Any]:
             hub._give(watcher, progress(hub.revision))
 
     return request_progress
-
-
-def _takes_the_deletion_along(honest: Callable[..., Any]) -> Callable[..., Any]:
-    def clear(work: Workspace, change: Change, sub: int, size_bytes: int) -> None:
-        honest(work, change, sub, size_bytes)
-        if change.mod_revision == work.meta.sweep_to_revision and change.deleted:
-            _remove(work, change.key, change.mod_revision, sub, size_bytes)
-
-    return clear
-
-
-def _reads_what_compaction_left(_honest: Callable[..., Any]) -> Callable[..., Any]:
-    def read_history(machine: StateMachine, read: HistoryRead, *, bytes_max: int) -> HistoryPiece | None:
-        changes = machine.changes_from(read.from_revision, bytes_max=bytes_max)
-        through = changes[-1].revision if changes else machine.revision
-        return HistoryPiece(changes=changes, through_revision=through, previous={})
-
-    return read_history
 
 
 def _time_travels(_honest: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,13 +77,5 @@ WATCHES = (
         provenance="etcd #15271: watches after a snapshot",
         needs="a watch at a node that gets a snapshot",
         plant=replaced(_time_travels, "ferrite.core.kv.watch:WatchHub.on_installed"),
-    ),
-    Mutant(
-        number=69,
-        name="compaction-takes-the-deletion-along",
-        sentence="Compaction removes the deletion at the revision that it compacts to.",
-        provenance="etcd #18089, #19179",
-        needs="a compaction to a deletion, and a watch from there",
-        plant=replaced(_takes_the_deletion_along, "ferrite.core.kv.compaction:_clear"),
     ),
 )

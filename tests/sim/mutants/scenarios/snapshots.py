@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from ferrite.sim import NetworkOptions
 from ferrite.sim.cluster import Cluster
@@ -64,6 +65,18 @@ def every_chunk_and_every_answer_comes_twice() -> None:
         assert network.counters["sent"] < before + FRAMES_MAX, "frames beget frames"
         if cluster.world.counters["snapshots_installed"]:
             break
+    finish(cluster)
+
+
+def two_snapshots_follow_each_other() -> None:
+    cluster = quiet_cluster(replica=SHORT_LOG)
+    counters = cluster.world.counters
+    for _ in range(2):
+        before = counters["snapshots_installed"]
+        bring_up(_behind(cluster))
+        assert cluster.run_until(
+            partial(lambda known: counters["snapshots_installed"] > known, before), 20 * SECOND_US
+        )
     finish(cluster)
 
 

@@ -142,6 +142,21 @@ def a_deletion_at_the_mark_is_watched() -> None:
     finish_watched(cluster)
 
 
+def the_mark_reaches_a_deletion_under_a_watch() -> None:
+    """The watch is behind, and what it wants next is just the deletion that the store is compacted to."""
+    cluster = quiet_cluster(kv=SMALL_PIECES, disk=DiskOptions(load_mean_us=300_000))
+    leader = leader_of(cluster)
+    mark = write(cluster, leader, [0, 1, 2]) + 1
+    do(cluster, leader, Delete(key=b"k1"))
+    write(cluster, leader, [3])
+    watching(cluster, leader, mark)
+    cluster.run_for(20_000)
+    do(cluster, leader, Compact(revision=mark))
+    do(cluster, leader, Tick())
+    cluster.run_for(3 * SECOND_US)
+    finish_watched(cluster)
+
+
 def a_watch_of_what_is_compacted_is_ended() -> None:
     cluster = quiet_cluster()
     leader = leader_of(cluster)
@@ -196,6 +211,7 @@ def a_watched_node_restarts_again_and_again() -> None:
     cluster = quiet_cluster(kv=SMALL_PIECES)
     leader = leader_of(cluster)
     node = others(cluster, leader)[0]
+    write(cluster, leader, range(5))
     watcher = watching(cluster, node, 2)
     for turn in range(4):
         write(cluster, leader, range(5))
