@@ -1,15 +1,18 @@
 """The deterministic host: drives the core with virtual time, network, disks and clients, and checks every step (front door).
 
-Its names are loaded when they are asked for: `ferrite-sim` must be able to answer Ctrl-C while it loads them.
+Most of its names are loaded when they are asked for: `ferrite-sim` must be able to answer Ctrl-C while it loads them.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ferrite.sim.swarm import (
+    swarm,
+)  # at once: whoever loads the module of that name first would put it in the function's place
+
 if TYPE_CHECKING:
     from ferrite.sim.cluster import Cluster, Result
     from ferrite.sim.options import ClientOptions, DiskOptions, FaultOptions, NetworkOptions, Options
-    from ferrite.sim.swarm import swarm
     from ferrite.sim.violation import Violation
 
 __all__ = [
@@ -24,7 +27,7 @@ __all__ = [
     "swarm",
 ]
 
-_HOMES = {"Cluster": "cluster", "Result": "cluster", "swarm": "swarm", "Violation": "violation"}
+_HOMES = {"Cluster": "cluster", "Result": "cluster", "Violation": "violation"}
 
 
 def __getattr__(name: str) -> object:

@@ -53,3 +53,8 @@ def test_a_worker_is_started_deaf_to_ctrl_c_and_its_parent_still_hears_it() -> N
         workers.renew()
         assert not workers.submit(hears_interrupts).result()
         assert hears_interrupts()
+
+
+def test_the_front_door_gives_the_function_swarm_also_after_the_module_of_that_name_was_loaded() -> None:
+    program = "import ferrite.sim.swarm; from ferrite.sim import Options, swarm; assert isinstance(swarm(1), Options)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
