@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from ferrite import AsyncClient, Client
-from ferrite.client import Put
+from ferrite.client import DeadlineExceeded, Put, Unavailable
+from tests.e2e.cluster import Node
 from tests.e2e.conftest import MakeCluster
 
 GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
@@ -105,3 +106,33 @@ async def test_an_observer_sees_every_leader_and_every_value_in_order_however_la
     assert seen == [
         "anna 0", "anna 1", "anna 2", "anna 3", "bert 0", "bert 1", "carl 0", "carl 1",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_node_of_another_cluster_at_a_known_address_is_neither_read_nor_written(
+    make_cluster: MakeCluster, protocol: Literal["grpc", "http"]
+) -> None:
+    (ours,) = (await asyncio.to_thread(make_cluster(1).start)).nodes.values()
+    (other,) = (await asyncio.to_thread(make_cluster(1).start)).nodes.values()
+    other.write("k", "other")
+    endpoint = f"{protocol}://{_address(ours, protocol)}"
+    async with AsyncClient(endpoint, protocol=protocol, timeout_s=2) as client:
+        await client.put("k", "ours")
+        await asyncio.to_thread(ours.kill)
+        await asyncio.to_thread(other.kill)
+        other.http_port, other.grpc_port = ours.http_port, ours.grpc_port
+        await asyncio.to_thread(other.start)
+        revision = (await asyncio.to_thread(other.post, "/kv/range", {"key": "k"}))["revision"]
+        with pytest.raises(Unavailable, match="is a node of cluster"):
+            await client.put("k", "lost")
+        with pytest.raises(Unavailable, match="nothing was sent to it"):
+            await client.get("k", consistency="serializable")
+        with pytest.raises(DeadlineExceeded, match="is a node of cluster"):
+            async with client.watch("k"):
+                pass
+        found = await asyncio.to_thread(other.post, "/kv/range", {"key": "k"})
+    assert (found["kvs"][0]["value"], found["revision"]) == ("other", revision)
+
+
+def _address(node: Node, protocol: str) -> str:
+    return node.grpc_addr if protocol == "grpc" else node.http_addr

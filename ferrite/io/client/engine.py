@@ -24,6 +24,7 @@ from ferrite.core.client import (
     Try,
 )
 from ferrite.io.client.answers import EndpointStatus
+from ferrite.io.client.cluster_guard import ClusterGuard
 from ferrite.io.client.connection import Answered, Connection, Leader, Lost, Outcome, Refusal, Scheme
 from ferrite.io.client.errors import FerriteError, Unavailable, error_of
 from ferrite.io.client.finding import address_of, connect_to, find_cluster
@@ -58,6 +59,7 @@ class Engine:
         self._scheme: Scheme = "grpc"
         self._requests: Requests | None = None
         self._connections: dict[str, Connection] = {}
+        self._guard = ClusterGuard()
         self._calls: dict[int, tuple[Request, CallKind, asyncio.Future[object]]] = {}
         self._calls_made = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -234,7 +236,7 @@ class Engine:
         """Until an endpoint answers: they may be about to start."""
         while self._requests is None:
             try:
-                self._scheme, endpoints = await find_cluster(self.settings)
+                self._scheme, endpoints = await find_cluster(self.settings, self._guard)
             except Unavailable as error:
                 self._not_found = error.detail
                 await asyncio.sleep(FIND_PAUSE_S)
@@ -290,7 +292,9 @@ class Engine:
     def _connection(self, endpoint: str) -> Connection:
         found = self._connections.get(endpoint)
         if found is None:
-            found = self._connections[endpoint] = new_connection(endpoint, self.settings.connect_timeout_s)
+            found = self._connections[endpoint] = new_connection(
+                endpoint, self.settings.connect_timeout_s, self._guard
+            )
         return found
 
     async def any_connection(self, timeout_s: float, endpoint: str | None = None) -> tuple[str, Connection]:
@@ -334,16 +338,16 @@ class Engine:
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
 
 
-def new_connection(endpoint: str, connect_timeout_s: float) -> Connection:
+def new_connection(endpoint: str, connect_timeout_s: float, guard: ClusterGuard) -> Connection:
     """A connection to `scheme://host:port`. Loads the protocol's library."""
     scheme, _, address = endpoint.partition("://")
     if scheme == "grpc":
         from ferrite.io.client.grpc_connection import GrpcConnection  # noqa: PLC0415 - loads grpc, which HTTP does not need
 
-        return GrpcConnection(address, connect_timeout_s)
+        return GrpcConnection(address, connect_timeout_s, guard)
     from ferrite.io.client.http_connection import HttpConnection  # noqa: PLC0415 - loads aiohttp, which gRPC does not need
 
-    return HttpConnection(address, connect_timeout_s)
+    return HttpConnection(address, connect_timeout_s, guard)
 
 
 def _closed() -> Unavailable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ferrite.io.client.answers import EndpointStatus
+from ferrite.io.client.cluster_guard import ClusterGuard
 from ferrite.io.client.connection import Answered, Connection, Outcome, Scheme
 from ferrite.io.client.errors import FerriteError, Unavailable
 from ferrite.io.client.recognise import NotRecognised, recognise
@@ -25,7 +26,7 @@ async def connect_to(address: str, timeout_s: float) -> Scheme:
         raise Unavailable(str(error), code="unreachable") from None
 
 
-async def find_cluster(settings: ClientSettings) -> tuple[Scheme, tuple[str, ...]]:
+async def find_cluster(settings: ClientSettings, guard: ClusterGuard) -> tuple[Scheme, tuple[str, ...]]:
     """The protocol to speak, and endpoints that speak it, one at least. Raises `Unavailable` when none of the given ones
     answers.
     """
@@ -41,7 +42,7 @@ async def find_cluster(settings: ClientSettings) -> tuple[Scheme, tuple[str, ...
     if of_grpc:
         return "grpc", of_grpc
     if settings.protocol == "auto":
-        elsewhere = await _grpc_of(of_http, settings.connect_timeout_s)
+        elsewhere = await _grpc_of(of_http, settings.connect_timeout_s, guard)
         if elsewhere:
             return "grpc", elsewhere
     return "http", of_http
@@ -70,12 +71,12 @@ async def _recognised(addresses: list[str], timeout_s: float) -> tuple[list[tupl
     ]
 
 
-async def _grpc_of(endpoints: tuple[str, ...], timeout_s: float) -> tuple[str, ...]:
+async def _grpc_of(endpoints: tuple[str, ...], timeout_s: float, guard: ClusterGuard) -> tuple[str, ...]:
     """Ask an HTTP endpoint for the node's gRPC addresses; those of them that answer as gRPC, or nothing."""
     from ferrite.io.client.http_connection import HttpConnection  # noqa: PLC0415 - loads aiohttp, which gRPC does not need
 
     for endpoint in endpoints:
-        connection = HttpConnection(endpoint.partition("://")[2], timeout_s)
+        connection = HttpConnection(endpoint.partition("://")[2], timeout_s, guard)
         try:
             status = await ask_status(connection, timeout_s)
         except FerriteError:

@@ -12,6 +12,8 @@ from google.protobuf.message import Message as ProtoMessage
 from grpc import aio
 
 from ferrite.core import kv
+from ferrite.io.client.answers import EndpointStatus
+from ferrite.io.client.cluster_guard import ClusterGuard, WrongCluster
 from ferrite.io.client.connection import (
     Answered,
     Created,
@@ -28,7 +30,7 @@ from ferrite.io.client.grpc_errors import outcome_of_rpc
 from ferrite.io.client.grpc_management import CLUSTER_OPERATIONS, backup_chunks, management_call
 from ferrite.io.client.grpc_pipe import Pipe
 from ferrite.io.client.grpc_words import RESULTS, event_of, leader_of, message_of, watch_message
-from ferrite.io.client.request import Request, WatchSpec
+from ferrite.io.client.request import AskStatus, Request, WatchSpec
 from ferrite.io.grpc.pb import kv_pb2
 
 MESSAGE_BYTES_MAX: Final = 64 << 20
@@ -66,9 +68,10 @@ class _CannotConnect(Exception):
 class GrpcConnection:
     """A channel, made when it is needed and thrown away when it broke: a new one connects at once, without gRPC's own pauses."""
 
-    def __init__(self, address: str, connect_timeout_s: float) -> None:
+    def __init__(self, address: str, connect_timeout_s: float, guard: ClusterGuard) -> None:
         """`address`: host:port."""
         self._address = address
+        self._guard = guard
         self._connect_timeout_s = connect_timeout_s
         self._channel: aio.Channel | None = None
         self._connecting: asyncio.Task[aio.Channel] | None = None
@@ -159,8 +162,11 @@ class GrpcConnection:
     async def _ready(self, timeout_s: float) -> aio.Channel:
         """A connected channel. Raises `_CannotConnect`."""
         if self._channel is not None:
-            if self._channel.get_state() is grpc.ChannelConnectivity.READY:
+            broken = self._pipe is not None and self._pipe.broken is not None
+            if not broken and self._channel.get_state() is grpc.ChannelConnectivity.READY:
                 return self._channel
+            # It may have connected again by itself, to whatever is there now.
+            self._pipe = None
             self._drop()
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.get_running_loop().create_task(self._connect(), name="connect")
@@ -180,6 +186,7 @@ class GrpcConnection:
                         raise _CannotConnect(f"{self._address}: connection refused, or no such host")
                     await channel.wait_for_state_change(state)
                     state = channel.get_state(try_to_connect=True)
+                await self._check_cluster(channel)
         except TimeoutError:
             await channel.close()
             detail = f"{self._address}: no connection within {self._connect_timeout_s:g} s"
@@ -189,6 +196,17 @@ class GrpcConnection:
             raise
         self._channel = channel
         return channel
+
+    async def _check_cluster(self, channel: aio.Channel) -> None:
+        """Raises `_CannotConnect` when it is not the client's."""
+        try:
+            status = await management_call(channel, AskStatus(), self._address, self._connect_timeout_s)
+            assert isinstance(status, EndpointStatus), "a status answers it"
+            self._guard.check(self._address, status.cluster_id)
+        except WrongCluster as error:
+            raise _CannotConnect(str(error)) from None
+        except aio.AioRpcError as error:
+            raise _CannotConnect(f"{self._address}: it does not say its cluster: {error.details()}") from None
 
     def _drop(self) -> None:
         """The channel is of no use any more; streams on it end by themselves."""

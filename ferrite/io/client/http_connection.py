@@ -13,6 +13,7 @@ import aiohttp
 
 from ferrite.core import kv
 from ferrite.core.client import Failure
+from ferrite.io.client.cluster_guard import ClusterGuard, WrongCluster
 from ferrite.io.client.connection import (
     Answered,
     Done,
@@ -50,11 +51,14 @@ _NO_ANSWER: Final = (KeyError, TypeError, ValueError, AttributeError)
 class HttpConnection:
     """A pool of connections to one node."""
 
-    def __init__(self, address: str, connect_timeout_s: float) -> None:
+    def __init__(self, address: str, connect_timeout_s: float, guard: ClusterGuard) -> None:
         """`address`: host:port."""
         self._address = address
+        self._guard = guard
         self._connect_timeout_s = connect_timeout_s
         self._session: aiohttp.ClientSession | None = None
+        self._verifier: aiohttp.ClientSession | None = None
+        """Asks which cluster it is, before `_session` makes a new connection."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, request: Request, session: kv.Session | None, timeout_s: float, done: Done) -> None:
@@ -78,6 +82,8 @@ class HttpConnection:
             path, body = body_of(request, session, timeout_ms)
         try:
             status, found, retry_after_us = await self._exchange(method, path, body, query, timeout_s)
+        except WrongCluster as error:
+            return Lost(detail=str(error), sent=False)
         except aiohttp.ClientConnectorError as error:
             return Lost(detail=f"{self._address}: {error}", sent=False)
         except aiohttp.ConnectionTimeoutError as error:
@@ -107,13 +113,31 @@ class HttpConnection:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                f"http://{self._address}",
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
-                headers={"Accept": "application/json"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            watching = aiohttp.TraceConfig()
+            watching.on_connection_create_start.append(self._check_cluster)
+            self._session = self._new_session([watching])
         return self._session
+
+    def _new_session(self, traces: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            f"http://{self._address}",
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
+            headers={"Accept": "application/json"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=traces,
+        )
+
+    async def _check_cluster(self, *_: object) -> None:
+        """Called by the library just before it makes a connection. Raises `WrongCluster`."""
+        if self._verifier is None:
+            self._verifier = self._new_session([])
+        timeout = aiohttp.ClientTimeout(total=self._connect_timeout_s)
+        try:
+            async with self._verifier.get("/metrics", timeout=timeout) as answer:
+                found = await answer.json(content_type=None)
+                self._guard.check(self._address, found["cluster_id"])
+        except (aiohttp.ClientError, TimeoutError, OSError, *_NO_ANSWER) as error:
+            raise WrongCluster(f"{self._address} does not say its cluster: {error!r}") from None
 
     async def watch(self, spec: WatchSpec) -> AsyncIterator[WatchPiece]:
         """See `Connection`."""
@@ -131,6 +155,8 @@ class HttpConnection:
                     return
                 async for line in _lines(answer):
                     yield watch_piece(line)
+        except WrongCluster as error:
+            raise StreamBroken(str(error)) from None
         except (aiohttp.ClientError, TimeoutError, OSError, *_NO_ANSWER) as error:
             raise StreamBroken(f"{self._address}: {error!r}") from None
 
@@ -148,6 +174,8 @@ class HttpConnection:
                 async for data in answer.content.iter_any():
                     seal.update(data)
                     yield data
+        except WrongCluster as error:
+            raise StreamBroken(str(error)) from None
         except (aiohttp.ClientError, TimeoutError, OSError, *_NO_ANSWER) as error:
             raise StreamBroken(f"{self._address}: {error!r}") from None
         if not seal.whole:
@@ -165,8 +193,9 @@ class HttpConnection:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        if self._session is not None:
-            await self._session.close()
+        for open_session in (self._session, self._verifier):
+            if open_session is not None:
+                await open_session.close()
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

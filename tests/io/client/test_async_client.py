@@ -35,6 +35,7 @@ from ferrite.client import (
     Version,
 )
 from ferrite.core import kv
+from ferrite.io.client.cluster_guard import ClusterGuard
 from ferrite.io.client.connection import Outcome, Refusal
 from ferrite.io.client.http_connection import HttpConnection
 from ferrite.io.client.request import Request
@@ -349,7 +350,7 @@ async def test_a_node_with_too_much_work_is_left_alone_as_long_as_it_says_over_h
         (door,) = served.doors
         door.node.script.append(RequestRefused("overloaded", "later", retry_after_ms=2500))
         door.node.script.append(RequestRefused("not_leader", "another one"))
-        connection = HttpConnection(door.http_addr, 2.0)
+        connection = HttpConnection(door.http_addr, 2.0, ClusterGuard())
         found = []
         for _ in range(2):
             answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

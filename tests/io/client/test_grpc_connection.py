@@ -14,11 +14,12 @@ from grpc import aio
 from ferrite import AsyncClient
 from ferrite.client import Unavailable, Unsupported
 from ferrite.core import kv
+from ferrite.io.client.cluster_guard import ClusterGuard
 from ferrite.io.client.connection import Answered, Lost, Outcome, Refusal
 from ferrite.io.client.grpc_connection import GrpcConnection
 from ferrite.io.client.grpc_words import message_of
 from ferrite.io.client.request import Request
-from ferrite.io.grpc.pb import kv_pb2
+from ferrite.io.grpc.pb import kv_pb2, management_pb2
 
 PUT = Request(operation=kv.Put(key=b"k", value=b"v"))
 Handler = Callable[..., Any]
@@ -26,7 +27,7 @@ Handler = Callable[..., Any]
 
 @asynccontextmanager
 async def scripted(**methods: Handler) -> AsyncIterator[str]:
-    """A server with these methods of `KvService` only."""
+    """A server with these methods of `KvService` only, and of no cluster."""
     makers: dict[str, Any] = {
         "Put": (grpc.unary_unary_rpc_method_handler, kv_pb2.PutRequest, kv_pb2.PutResponse),
         "Pipeline": (
@@ -42,7 +43,18 @@ async def scripted(**methods: Handler) -> AsyncIterator[str]:
             response_serializer=response_type.SerializeToString,
         )
     server = aio.server()
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("ferrite.kv.KvService", handlers)])
+    metrics = grpc.unary_unary_rpc_method_handler(
+        no_cluster,
+        management_pb2.GetMetricsRequest.FromString,
+        management_pb2.GetMetricsResponse.SerializeToString,
+    )
+    services = {
+        "ferrite.kv.KvService": handlers,
+        "ferrite.management.ManagementService": {"GetMetrics": metrics},
+    }
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(name, served) for name, served in services.items()]
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -51,9 +63,15 @@ async def scripted(**methods: Handler) -> AsyncIterator[str]:
         await server.stop(0)
 
 
+async def no_cluster(
+    request: management_pb2.GetMetricsRequest, context: object
+) -> management_pb2.GetMetricsResponse:
+    return management_pb2.GetMetricsResponse()
+
+
 @asynccontextmanager
 async def connection(address: str) -> AsyncIterator[GrpcConnection]:
-    made = GrpcConnection(address, 2.0)
+    made = GrpcConnection(address, 2.0, ClusterGuard())
     try:
         yield made
     finally:
