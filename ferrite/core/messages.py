@@ -151,9 +151,10 @@ class Forward:
 
 @value
 class ForwardRefused:
-    """These were certainly not appended."""
+    """These requests of this boot of the receiver were certainly not appended; another boot has others by the same numbers."""
 
     term: Term
+    boot: int
     requests: tuple[RequestId, ...]
     code: RefusalCode
     detail: str

@@ -141,10 +141,9 @@ def on_forward(raft: Raft, header: Header, message: Forward) -> None:
     else:
         refused = RefusalCode.NOT_LEADER, f"node {raft.node_id} no longer leads term {message.term}"
     requests = tuple([request for request, _ in new])
-    raft.send(
-        header.source,
-        ForwardRefused(term=message.term, requests=requests, code=refused[0], detail=refused[1]),
-    )
+    boot, (code, detail) = header.source_boot, refused
+    answer = ForwardRefused(term=message.term, boot=boot, requests=requests, code=code, detail=detail)
+    raft.send(header.source, answer)
 
 
 def _not_seen(raft: Raft, header: Header, message: Forward) -> list[tuple[RequestId, bytes]]:
@@ -166,6 +165,8 @@ def _not_seen(raft: Raft, header: Header, message: Forward) -> list[tuple[Reques
 
 def on_forward_refused(raft: Raft, header: Header, message: ForwardRefused) -> None:
     """Refused for load: tell the client. Refused because leadership moved: wait for the next leader."""
+    if message.boot != raft.identity.boot:
+        return  # About requests that died with an earlier boot: ours by the same numbers may well be appended.
     pending = raft.pending
     mine = [
         request

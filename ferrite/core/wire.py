@@ -235,6 +235,7 @@ _FIELDS: Final[dict[int, tuple[type[Any], tuple[tuple[str, _Convert, _Convert | 
         m.ForwardRefused,
         (
             ("term", _u64, None),
+            ("boot", _u64, None),
             ("requests", _requests, None),
             ("code", _code, lambda code: code.value),
             ("detail", _text, None),

@@ -302,7 +302,7 @@ def test_only_the_leader_that_was_asked_refuses_a_forwarded_command() -> None:
     )
     assert isinstance(host.sent[-1].message, messages.Forward)
     refusal = messages.ForwardRefused(
-        term=Term(3), requests=(RequestId(1),), code=RefusalCode.OVERLOADED, detail="full"
+        term=Term(3), boot=1, requests=(RequestId(1),), code=RefusalCode.OVERLOADED, detail="full"
     )
     host.hear(refusal, source=3)
     assert 1 not in host.answers

@@ -236,6 +236,7 @@ class Confusion:
             case messages.Forward(proposals=proposals):
                 return messages.ForwardRefused(
                     term=term,
+                    boot=1,
                     requests=tuple([request for request, _ in proposals]),
                     code=self.dice.choice(list(RefusalCode)),
                     detail="no",
@@ -284,6 +285,7 @@ class Confusion:
                 ),
                 lambda: messages.ForwardRefused(
                     term=term,
+                    boot=dice.choice((1, 1, 1, 2)),
                     requests=(RequestId(1), RequestId(self.number())),
                     code=dice.choice(list(RefusalCode)),
                     detail="no",

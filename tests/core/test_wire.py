@@ -142,9 +142,9 @@ SAMPLES: dict[str, tuple[messages.Message, str]] = {
     ),
     "ForwardRefused": (
         messages.ForwardRefused(
-            term=Term(7), requests=(RequestId(1),), code=RefusalCode.OVERLOADED, detail="full"
+            term=Term(7), boot=3, requests=(RequestId(1),), code=RefusalCode.OVERLOADED, detail="full"
         ),
-        "950f079101aa6f7665726c6f61646564a466756c6c",
+        "960f07039101aa6f7665726c6f61646564a466756c6c",
     ),
 }
 FRAME_START = "9301" + "97" + "c410" + "63" * 16 + "0001c410" + "31" * 16 + "0302c410" + "32" * 16

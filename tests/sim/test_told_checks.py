@@ -1,5 +1,7 @@
 """The checks that follow what a host saw, not what its replica says of itself: each lie is caught, and the truth is not."""
 
+from dataclasses import replace
+
 import pytest
 
 from ferrite.core import (
@@ -113,7 +115,7 @@ def forward(boot: int) -> events.MessageReceived:
 
 
 REFUSED = messages.ForwardRefused(
-    term=Term(1), requests=(COMMAND,), code=RefusalCode.NOT_LEADER, detail="no longer leads"
+    term=Term(1), boot=1, requests=(COMMAND,), code=RefusalCode.NOT_LEADER, detail="no longer leads"
 )
 
 
@@ -132,7 +134,7 @@ def test_a_node_may_refuse_what_another_boot_forwarded_under_the_same_number() -
     told.checks.told(LEADER, [forward(boot=1)], 10)
     told.lead(1, persist(2, 2, entry_of(FOLLOWER, 1)))
     told.checks.told(LEADER, [forward(boot=2)], 20)
-    told.checks.sending(LEADER, FOLLOWER, REFUSED)
+    told.checks.sending(LEADER, FOLLOWER, replace(REFUSED, boot=2))
 
 
 # -- S14 ------------------------------------------------------------------------------------------------------
@@ -188,6 +190,27 @@ def installs(told: Told, *ordered: actions.Action, before: tuple[events.Event, .
 
 
 ABANDON = actions.Abandon(request=COMMAND, detail="skipped")
+REFUSE = actions.Refuse(request=COMMAND, code=RefusalCode.OVERLOADED, detail="full", leader=LEADER)
+
+
+def test_a_command_that_its_leader_refused_may_be_refused() -> None:
+    told = Told()
+    sends(told)
+    told.checks.told(FOLLOWER, [arrives(LEADER, REFUSED)], 20)
+    told.step(FOLLOWER, REFUSE)
+
+
+@pytest.mark.parametrize("heard", [(), (replace(REFUSED, boot=0),)], ids=["nobody", "an earlier boot"])
+def test_a_command_that_somebody_may_have_appended_is_not_refused(
+    heard: tuple[messages.Message, ...],
+) -> None:
+    told = Told()
+    sends(told)
+    told.checks.told(FOLLOWER, [arrives(LEADER, each) for each in heard], 20)
+    with pytest.raises(
+        Violation, match=r"^ANSWER: A command is refused only .* node 2 refuses 8 .* in term 1"
+    ):
+        told.step(FOLLOWER, REFUSE)
 
 
 def test_a_command_sent_in_the_last_term_of_an_installed_snapshot_is_answered() -> None:

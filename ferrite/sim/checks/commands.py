@@ -13,6 +13,7 @@ from ferrite.core import (
     NodeId,
     RequestId,
     Term,
+    actions,
     messages,
     payload_kind,
 )
@@ -43,11 +44,9 @@ class Appended:
 
 @dataclass(slots=True)
 class Commands:
-    """What one incarnation of a node appended, was asked to append, and sent for its own clients."""
+    """What one incarnation of a node appended, and sent for its own clients."""
 
     appended: dict[Term, Appended] = field(default_factory=dict)
-    asked: dict[tuple[NodeId, Term, RequestId], set[int]] = field(default_factory=dict)
-    """(who, term, request) -> the boots in which that was forwarded to this node."""
     waiting: dict[RequestId, Term] = field(default_factory=dict)
     """Own clients' commands without an answer -> the term in which somebody may have appended it; 0: certainly nobody."""
     refused: set[tuple[RequestId, Term]] = field(default_factory=set)
@@ -61,12 +60,6 @@ def appended(commands: Commands, term: Term, entries: Sequence[Entry]) -> None:
     own = [entry for entry in entries if entry.term == term]
     if own:
         commands.appended.setdefault(term, Appended()).entries.extend(own)
-
-
-def forward_arrived(commands: Commands, source: NodeId, boot: int, message: messages.Forward) -> None:
-    """Another node asks this one to append."""
-    for request, _ in message.proposals:
-        commands.asked.setdefault((source, message.term, request), set()).add(boot)
 
 
 def forward_sent(commands: Commands, message: messages.Forward) -> None:
@@ -86,9 +79,8 @@ def refusal_sent(
         return
     origins = log.origins()
     for request in message.requests:
-        boots = commands.asked.get((to, message.term, request), ())
         # Contract 4: what is refused was certainly not appended.
-        if boots and all(Origin(to, boot, request) in origins for boot in boots):
+        if Origin(to, message.boot, request) in origins:
             checks.fail(
                 "FORWARD",
                 "A node refuses only forwarded commands that it did not append.",
@@ -96,8 +88,10 @@ def refusal_sent(
             )
 
 
-def refusal_arrived(commands: Commands, message: messages.ForwardRefused) -> None:
-    """A leader says that it did not append."""
+def refusal_arrived(commands: Commands, boot: int, message: messages.ForwardRefused) -> None:
+    """A leader says that it did not append; perhaps to a boot of this node that is no more."""
+    if message.boot != boot:
+        return
     for request in message.requests:
         if commands.waiting.get(request) == message.term:
             commands.waiting[request] = Term(0)
@@ -124,6 +118,20 @@ def state_skipped_to(commands: Commands, self_id: NodeId, boot: int, last_term: 
     skipped = tuple([request for request, sent in waiting.items() if 0 < sent <= last_term])
     commands.skipped = (last_term, skipped)
     commands.applied_term = max(commands.applied_term, last_term)
+
+
+def answered(
+    checks: Checks, node: NodeId, commands: Commands, action: actions.Reply | actions.Refuse | actions.Abandon
+) -> None:
+    """A replica tells a client what became of its command."""
+    sent = commands.waiting.pop(action.request, Term(0))
+    # Contract 6: a refused command is certainly not carried out, now or later.
+    if sent and type(action) is actions.Refuse:
+        checks.fail(
+            "ANSWER",
+            "A command is refused only while certainly nobody appended it.",
+            f"node {node} refuses {action.request} with {action.code.value}, which it forwarded in term {sent}",
+        )
 
 
 def skipped_are_answered(checks: Checks, node: NodeId, commands: Commands) -> None:

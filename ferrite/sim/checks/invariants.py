@@ -24,7 +24,7 @@ from ferrite.core import (
 )
 from ferrite.core.kv import Origin
 from ferrite.sim.checks.chunks import chunk_answered
-from ferrite.sim.checks.commands import skipped_are_answered
+from ferrite.sim.checks.commands import answered, skipped_are_answered
 from ferrite.sim.checks.commit import became_leader, commit_advanced, ordered_apply
 from ferrite.sim.checks.contact import leads, read_served
 from ferrite.sim.checks.ghost import Ghost, apply_to
@@ -142,7 +142,7 @@ class Invariants:
             elif type(action) is actions.Apply or type(action) is actions.DiscardLog:
                 upon_state.append(action)
             elif isinstance(action, _ANSWERS) and facts is not None:
-                facts.commands.waiting.pop(action.request, None)
+                answered(checks, node, facts.commands, action)
                 facts.contact.bounds_us.pop(action.request, None)
         if facts is not None:
             skipped_are_answered(checks, node, facts.commands)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ferrite.core import NodeId, Term, events, messages
-from ferrite.sim.checks.commands import applied_to, forward_arrived, refusal_arrived, state_skipped_to
+from ferrite.sim.checks.commands import applied_to, refusal_arrived, state_skipped_to
 from ferrite.sim.checks.shared import LEADER, Checks, Facts, Seen
 
 
@@ -45,14 +45,9 @@ def _peer_answered(_checks: Checks, _seen: Seen, facts: Facts, event: events.Mes
         contact.heard_us[event.header.source] = contact.now_us
 
 
-def _forward(_checks: Checks, _seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
-    assert isinstance(event.message, messages.Forward), "as the table says"
-    forward_arrived(facts.commands, event.header.source, event.header.source_boot, event.message)
-
-
-def _forward_refused(_checks: Checks, _seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
+def _forward_refused(_checks: Checks, seen: Seen, facts: Facts, event: events.MessageReceived) -> None:
     assert isinstance(event.message, messages.ForwardRefused), "as the table says"
-    refusal_arrived(facts.commands, event.message)
+    refusal_arrived(facts.commands, seen.boot, event.message)
 
 
 def _proposal(_checks: Checks, _seen: Seen, facts: Facts, event: events.ProposalReceived) -> None:
@@ -88,6 +83,5 @@ _ON_MESSAGE: Final[dict[type[Any], Callable[[Checks, Seen, Facts, events.Message
     messages.AppendEntriesResponse: _peer_answered,
     messages.HeartbeatResponse: _peer_answered,
     messages.InstallSnapshotResponse: _peer_answered,
-    messages.Forward: _forward,
     messages.ForwardRefused: _forward_refused,
 }

@@ -29,9 +29,11 @@ def forward(term: int, *requests: int, origin: int = 3, boot: int = 1) -> messag
     )
 
 
-def refused(term: int, *requests: int, code: RefusalCode = RefusalCode.OVERLOADED) -> messages.ForwardRefused:
+def refused(
+    term: int, *requests: int, code: RefusalCode = RefusalCode.OVERLOADED, boot: int = 1
+) -> messages.ForwardRefused:
     return messages.ForwardRefused(
-        term=Term(term), requests=tuple(map(RequestId, requests)), code=code, detail="no"
+        term=Term(term), boot=boot, requests=tuple(map(RequestId, requests)), code=code, detail="no"
     )
 
 
@@ -115,6 +117,29 @@ def test_a_refusal_by_somebody_else_or_of_another_term_decides_nothing() -> None
     request, _ = bench.propose()
     assert bench.hear(3, refused(2, request)).answer(request) is None
     assert bench.hear(2, refused(1, request)).answer(request) is None
+
+
+@pytest.mark.parametrize("code", [RefusalCode.OVERLOADED, RefusalCode.NOT_LEADER])
+def test_a_refusal_that_an_earlier_boot_was_meant_to_hear_decides_nothing(code: RefusalCode) -> None:
+    """Contract 4: "a later boot drops the message, because its requests have the same numbers"."""
+    bench = Bench()
+    bench.beat(2)
+    request, _ = bench.propose()
+    bench.restart()
+    bench.beat(2)
+    acts = bench.step(bench.proposal(request))
+    assert forwarded(acts, 2) == [request]
+    late = bench.hear(2, refused(1, request, code=code, boot=1))
+    assert late.of(actions.Refuse) == [] and forwarded(late, 2) == []
+    assert len(bench.hear(2, refused(1, request, boot=2)).of(actions.Refuse)) == 1
+
+
+def test_a_leader_names_the_boot_that_it_refuses() -> None:
+    bench = Bench()
+    bench.lead()
+    bench.beat(2, term=3)
+    acts = bench.hear(3, forward(2, 11, boot=4), source_boot=4)
+    assert [(m.boot, m.requests) for m in acts.sent(messages.ForwardRefused, 3)] == [(4, (11,))]
 
 
 def test_a_command_is_proposed_again_only_after_an_entry_of_a_later_term_was_applied() -> None:
