@@ -201,12 +201,14 @@ class Requests:
             certainly_not_applied=event.certainly_not_applied,
             revision=event.revision,
         )
-        if event.attempt != call.attempt:
+        if event.attempt != call.attempt and event.code not in MACHINE:
             return  # An attempt that was given up; another one is under way.
         call.attempt = 0
         if event.code in BROKEN_SESSION:
             self._session_broken(call)
         elif event.code in TRANSIENT or (not event.certainly_not_applied and event.code not in MACHINE):
+            if not event.certainly_not_applied:
+                call.silences += 1  # The node itself waited in vain, for as long as it was told.
             hinted = bool(event.leader) and event.leader not in call.tried
             self._again(call, at_once=hinted, retry_after_us=event.retry_after_us)
         else:
@@ -275,14 +277,15 @@ class Requests:
         )
 
     def _patience_us(self, call: _Call, endpoint: str) -> int:
-        """How long this attempt is waited for. One that failed lately is only probed: another may lead by now."""
+        """How long this attempt is waited for. Half as long where the last one failed: another may lead by now."""
         left_us = max(1, call.deadline_us - self._now_us)
         if call.only:
             return left_us
+        patience_us = self._policy.patience_us(call.timeout_us, call.silences)
         elsewhere = call.kind is not CallKind.UNREPEATABLE and len(self.endpoints.all) > 1
         if elsewhere and self.endpoints.is_suspect(endpoint):
-            return min(left_us, self._policy.patience_us(call.timeout_us, 0) // 2)
-        return min(left_us, self._policy.patience_us(call.timeout_us, call.silences))
+            patience_us //= 2
+        return min(left_us, patience_us)
 
     def _again(self, call: _Call, *, at_once: bool, retry_after_us: int = 0) -> None:
         """Try another time, now or after a pause; unless that is useless or not allowed."""

@@ -14,8 +14,7 @@ class RetryPolicy:
     pause_max_us: int = 1_000_000
     attempt_timeout_us: int = 2_000_000
     """For the first attempt, at most half of the call's time; doubled with each that was not answered: what is slow everywhere
-    is not asked ever more often. Half as long, and never doubled, at an endpoint that failed lately where there are others:
-    such a one is asked ever more rarely.
+    is not asked ever more often, and is heard in the end. Half as long at an endpoint that failed lately.
     """
     calls_max: int = 10_000
     """Calls that one client may have under way or waiting; a further one is refused. Bounds its memory."""

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import Final
 
 from ferrite.core import NO_NODE, NodeId, Role
+from ferrite.core.kv import CommandErrorCode
 from ferrite.sim.checks.core import can_work, choose_core, usable_nodes
 from ferrite.sim.cluster import Cluster
 from ferrite.sim.dice import PPM
@@ -29,6 +30,7 @@ REQUESTS_END_US: Final = 1_000_000
 """How long after its deadline a request may still have an effect, but for a node that was broken."""
 FRESH_TIMEOUT_US: Final = 10_000_000
 """A healthy cluster answers far sooner, also on the slowest disk and network that a swarm draws."""
+_SESSION_EXPIRED: Final = CommandErrorCode.SESSION_EXPIRED.name.lower()
 HOUSEKEEPING_US: Final = PROPOSAL_TIMEOUT_US + RETRY_US + 2_000_000
 """How late a lease may end: a proposal of before the healing is given up, tried again, and the leader looks each second."""
 WATCHES_US: Final = 5_000_000
@@ -142,12 +144,20 @@ def _watches_catch_up(cluster: Cluster, members: Collection[Node]) -> None:
 
 
 def _fresh_writes(cluster: Cluster, within_us: int) -> None:
-    """L2: a healthy cluster carries out new requests, from every member."""
+    """L2: a healthy cluster carries out new requests, from every member.
+
+    Where sessions end within tenths of a second, one may end under a call that a slow node kept waiting: that is an answer, too.
+    """
+    expiring = bool(cluster.world.options.kv.session_ttl_s)
     done = [client.write_once() for client in cluster.clients]
     if not cluster.run_until(lambda: all(client.operation is None for client in cluster.clients), within_us):
         _fail(cluster, "L2", "A healthy cluster answers new requests.")
-    if any(operation.outcome != OK for operation in done):
-        failed = [operation for operation in done if operation.outcome != OK]
+    failed = [
+        operation
+        for operation in done
+        if operation.outcome != OK and not (expiring and operation.detail == _SESSION_EXPIRED)
+    ]
+    if failed:
         _fail(cluster, "L2", "A healthy cluster carries out new requests.", f"{failed}; ")
 
 
