@@ -53,6 +53,7 @@ def _with_libraries(options: Options, seed: int) -> Options:
     if options.kv.session_ttl_s:
         # Others cannot go on in another session; and it takes a long sleep to have one end with a retry in hand.
         share, pause_ppm, pause_mean_us = 1_000_000, 50_000, 200_000
+        options = replace(options, clients=_outliving_sessions(options.clients))
     clients = replace(
         options.clients,
         library_ppm=share,
@@ -62,6 +63,11 @@ def _with_libraries(options: Options, seed: int) -> Options:
         pause_mean_us=pause_mean_us,
     )
     return replace(options, clients=clients)
+
+
+def _outliving_sessions(clients: ClientOptions) -> ClientOptions:
+    """Calls that are carried out unheard, and not over when their session has ended: it ends after 100 ms to 250 ms of a run."""
+    return replace(clients, timeout_us=600_000, answer_lost_ppm=50_000)
 
 
 def profile_of(seed: int) -> str:

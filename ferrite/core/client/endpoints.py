@@ -75,6 +75,10 @@ class Endpoints:
         """Is there one to ask at once?"""
         return any(name not in avoid and self._fit(name, now_us) for name in self._all)
 
+    def is_suspect(self, endpoint: str) -> bool:
+        """It failed, and has not answered since."""
+        return endpoint in self._health
+
     def did_well(self, endpoint: str) -> None:
         """It answered."""
         self._health.pop(endpoint, None)

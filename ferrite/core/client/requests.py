@@ -52,8 +52,8 @@ class _Call:
     """A call under way. It waits for a slot, for the answer to `attempt`, or for the time of the next attempt."""
 
     __slots__ = (
-        "attempt", "call", "deadline_us", "endpoint", "kind", "last", "only", "pauses", "sent", "sent_us", "slot", "timeout_us",
-        "tried", "unsettled", "wake_us",
+        "attempt", "call", "deadline_us", "endpoint", "kind", "last", "only", "pauses", "sent", "sent_us", "silences", "slot",
+        "timeout_us", "tried", "unsettled", "wake_us",
     )  # fmt: skip
 
     def __init__(self, made: CallMade, now_us: int) -> None:
@@ -67,6 +67,8 @@ class _Call:
         """All its attempts."""
         self.sent_us = 0
         """When the last one was."""
+        self.silences = 0
+        """Attempts that were not answered in time; one that was refused says nothing of how long to wait."""
         self.pauses = 0
         self.attempt = 0
         """The attempt whose answer is awaited; 0: none."""
@@ -262,10 +264,7 @@ class Requests:
             call.tried.append(endpoint)
         if call.kind is not CallKind.REPEATABLE:
             call.unsettled.add(attempt)
-        left_us = max(1, call.deadline_us - self._now_us)
-        timeout_us = (
-            left_us if call.only else min(left_us, self._policy.patience_us(call.timeout_us, len(call.sent)))
-        )
+        timeout_us = self._patience_us(call, endpoint)
         call.sent.append(attempt)
         call.sent_us = self._now_us
         self._wake_at(call, self._now_us + timeout_us)
@@ -274,6 +273,16 @@ class Requests:
         self._orders.append(
             Try(call=call.call, attempt=attempt, endpoint=endpoint, session=session, timeout_us=timeout_us)
         )
+
+    def _patience_us(self, call: _Call, endpoint: str) -> int:
+        """How long this attempt is waited for. One that failed lately is only probed: another may lead by now."""
+        left_us = max(1, call.deadline_us - self._now_us)
+        if call.only:
+            return left_us
+        elsewhere = call.kind is not CallKind.UNREPEATABLE and len(self.endpoints.all) > 1
+        if elsewhere and self.endpoints.is_suspect(endpoint):
+            return min(left_us, self._policy.patience_us(call.timeout_us, 0) // 2)
+        return min(left_us, self._policy.patience_us(call.timeout_us, call.silences))
 
     def _again(self, call: _Call, *, at_once: bool, retry_after_us: int = 0) -> None:
         """Try another time, now or after a pause; unless that is useless or not allowed."""
@@ -310,6 +319,7 @@ class Requests:
                 self._finish_given_up(call)
             elif call.attempt:
                 call.attempt = 0
+                call.silences += 1
                 call.last = None
                 self._again(call, at_once=self.endpoints.has_fit(self._now_us, avoid=call.tried))
             else:

@@ -13,8 +13,9 @@ class RetryPolicy:
     pause_first_us: int = 20_000
     pause_max_us: int = 1_000_000
     attempt_timeout_us: int = 2_000_000
-    """For the first attempt, at most half of the call's time; doubled with each: what is slow everywhere is not asked ever
-    more often.
+    """For the first attempt, at most half of the call's time; doubled with each that was not answered: what is slow everywhere
+    is not asked ever more often. Half as long, and never doubled, at an endpoint that failed lately where there are others:
+    such a one is asked ever more rarely.
     """
     calls_max: int = 10_000
     """Calls that one client may have under way or waiting; a further one is refused. Bounds its memory."""
@@ -26,6 +27,6 @@ class RetryPolicy:
         whole_us = min(self.pause_max_us, self.pause_first_us << min(pauses, 20))
         return whole_us // 2 + dice(whole_us // 2 + 1)
 
-    def patience_us(self, call_timeout_us: int, attempts: int) -> int:
-        """For the answer to the attempt that follows `attempts` earlier ones."""
-        return max(1, min(self.attempt_timeout_us, call_timeout_us // 2)) << min(attempts, 20)
+    def patience_us(self, call_timeout_us: int, silences: int) -> int:
+        """For the answer to the attempt that follows `silences` without one."""
+        return max(2, min(self.attempt_timeout_us, call_timeout_us // 2)) << min(silences, 20)

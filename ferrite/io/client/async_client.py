@@ -30,7 +30,7 @@ from ferrite.io.client.answers import (
 )
 from ferrite.io.client.engine import Engine
 from ferrite.io.client.holding import Lock, Office, hold_lease, hold_lock, hold_office
-from ferrite.io.client.increments import increment
+from ferrite.io.client.increments import Increments
 from ferrite.io.client.keeping import Lease, LeaseKeeper
 from ferrite.io.client.leaders import leader_of, observe
 from ferrite.io.client.request import (
@@ -86,6 +86,7 @@ class AsyncClient:
             ClientSettings.checked(endpoints, protocol, timeout_s, connect_timeout_s, client_id)
         )
         self._keeper = LeaseKeeper(self._engine)
+        self._increments = Increments(self._engine)
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,6 +100,7 @@ class AsyncClient:
         """Close every connection. Calls under way end with `Unavailable` or `UnknownOutcome`. May be called again."""
         await self._keeper.close()
         await self._engine.close()
+        await self._increments.close()
 
     # -- keys
 
@@ -241,7 +243,7 @@ class AsyncClient:
 
         Counts exactly once however often it is sent. Raises `InvalidArgument` when the value is no number, `UnknownOutcome`.
         """
-        return await increment(self._engine, as_key(key), by, timeout_s)
+        return await self._increments.increment(as_key(key), by, timeout_s)
 
     async def compact(self, revision: int, *, timeout_s: float | None = None) -> CompactAnswer:
         """Forget the history below a revision. Raises `Compacted` (it is already), `FutureRevision`."""

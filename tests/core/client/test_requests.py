@@ -310,3 +310,34 @@ def test_an_endpoint_that_failed_rests_longer_each_time() -> None:
     assert rests == sorted(set(rests))
     endpoints.did_well("a")
     assert endpoints._cool_until_us("a") == 0
+
+
+def test_refusals_do_not_make_a_call_wait_longer_for_a_node_that_is_silent() -> None:
+    policy = RetryPolicy()
+    calls = requests(policy)
+    now_us = 0
+    asked: list[int] = []
+    actions = calls.step([made(deadline_us=60_000_000, kind=CallKind.CHANGE)], now_us)
+    while len(asked) < 12:
+        attempts = [action for action in actions if isinstance(action, Try)]
+        if attempts and attempts[0].endpoint != "b":
+            now_us += 1_000
+            actions = calls.step([refused(attempts[0].attempt, "not_leader", leader="b")], now_us)
+            continue
+        asked += [attempt.timeout_us for attempt in attempts]
+        now_us = calls.deadline_us
+        actions = calls.step([], now_us)
+        if calls.outstanding == 0:
+            break
+    assert len(asked) > 3
+    assert max(asked) == asked[0] == policy.attempt_timeout_us
+    assert max(asked[1:]) == policy.attempt_timeout_us // 2, "others may know better: it is only probed"
+
+
+def test_what_is_slow_everywhere_is_asked_ever_more_patiently() -> None:
+    calls = Requests(b"client", ("a",), first)
+    attempts = [tried(calls.step([made(deadline_us=60_000_000)], 0))]
+    while calls.outstanding and len(attempts) < 4:
+        attempts += [action for action in calls.step([], calls.deadline_us) if isinstance(action, Try)]
+    waits = [attempt.timeout_us for attempt in attempts]
+    assert waits == [waits[0] << number for number in range(4)]
