@@ -91,6 +91,7 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         limits__concurrent_rpcs_max="99",
         limits__connections_max="2222",
         limits__header_timeout="3333",
+        limits__held_bytes_max="23456789",
         limits__idle_timeout="5555",
         limits__watches_max="7",
         limits__watch_queue_bytes_max="77777",
@@ -119,6 +120,7 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         assert made.grpc._calls_max == 99
         assert made.http._settings == http_settings(config) != http_settings(default)
         assert made.http._settings.limits == config.limits
+        assert made.http.held._bytes_max == 23456789
         raft = made.node.replica._raft  # type: ignore[attr-defined]  # the real replica has it
         assert raft.config == replica_config(config, seed=raft.config.seed)
         assert storage.log._sync_writes is False

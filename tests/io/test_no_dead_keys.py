@@ -33,6 +33,7 @@ _REQUESTS: Final = "tests/io/test_requests.py::test_"
 _LINK: Final = "tests/io/transport/test_link.py::test_"
 _GRPC: Final = "tests/io/grpc/test_server.py::test_"
 _HTTP: Final = "tests/io/http/test_server.py::test_"
+_HELD: Final = "tests/io/http/test_held_bytes.py::test_"
 _HOUSEKEEPING: Final = "tests/core/kv/test_housekeeping.py::test_"
 _CONNECTION: Final = "tests/io/http/test_connection.py::test_"
 
@@ -201,6 +202,11 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
         _FAILURES + "requests_without_an_answer_are_bounded_by_number",
     ),
     "limits.pending_bytes_max": (REPLICA, _FAILURES + "requests_without_an_answer_are_bounded_by_bytes"),
+    "limits.held_bytes_max": (
+        _HELD + "bodies_over_the_bound_are_refused_until_the_others_are_gone",
+        _HELD + "pages_over_the_bound_are_refused_before_they_are_read",
+        WIRING,
+    ),
     "limits.connections_max": (
         _HTTP + "connections_are_limited_in_all_and_released",
         _GRPC + "connections_over_the_limit_are_closed",

@@ -138,6 +138,7 @@ class LimitsConfig:
     batch_operations_max: int
     pending_requests_max: int
     pending_bytes_max: int
+    held_bytes_max: int
     connections_max: int
     connections_per_ip_max: int
     header_timeout: int

@@ -94,6 +94,9 @@ def _check_sizes(resolved: Resolved) -> None:
         resolved, ("limits.list_bytes_max",), 0, message, "a page of a listing must fit into one message"
     )  # fmt: skip
     _check_at_most(
+        resolved, (request, "limits.list_bytes_max"), 0, "limits.held_bytes_max", "else the largest page would always be refused"
+    )  # fmt: skip
+    _check_at_most(
         resolved, ("limits.connections_per_ip_max",), 0, "limits.connections_max", "one address is among all"
     )  # fmt: skip
 

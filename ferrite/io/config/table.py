@@ -257,6 +257,10 @@ _LIMITS = (
         "limits.pending_bytes_max", 64 * MIB, 64 * KIB, 16 * GIB, "bytes",
         "Bytes of the requests in progress on this node; more are refused before they are proposed.",
     ),
+    int_key(
+        "limits.held_bytes_max", 128 * MIB, 128 * KIB, 16 * GIB, "bytes",
+        "Bytes held by HTTP of bodies coming in and answers not yet taken, those over 64 KiB; more are refused.",
+    ),
     int_key("limits.connections_max", 10_000, 8, 1_000_000, "connections", "Open connections, to HTTP and to gRPC each."),
     int_key(
         "limits.connections_per_ip_max", 1000, 1, 1_000_000, "connections",

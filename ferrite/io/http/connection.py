@@ -19,10 +19,11 @@ from prometheus_client import Gauge
 
 from ferrite.io.http.door import Door, body_too_large
 from ferrite.io.http.exchange import FIXED_HEADERS, HttpAnswer, HttpStream, RequestHead
+from ferrite.io.http.held_bytes import SMALL_BYTES, HeldBytes, Hold
 from ferrite.io.http.problems import HttpProblem
 from ferrite.io.http.quiet_log import QuietLog
 from ferrite.io.http.settings import HttpSettings
-from ferrite.io.http.streaming import OpenStreams
+from ferrite.io.http.streaming import OpenStreams, send_in_pieces
 
 HEADERS_MAX: Final = 64  # curl sends 5, a browser about 20
 LINE_BYTES_MAX: Final = 8190  # request line, and each header field; aiohttp's own default
@@ -73,6 +74,7 @@ class Engine:
     counts: ConnectionCounts
     log: QuietLog
     streams: OpenStreams
+    held: HeldBytes
     draining: bool = False
     in_flight: int = 0
     idle: asyncio.Event
@@ -98,19 +100,30 @@ class ConnectionServer(web.Server):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         engine = self._engine
+        protocol = request.protocol
+        assert isinstance(protocol, Connection), "this factory makes no others"
+        hold = engine.held.hold()
         engine.in_flight += 1
         try:
-            answer = await _exchange(engine, request)
+            answer = await _exchange(engine, request, hold)
+            if isinstance(answer, HttpAnswer):
+                return await self._send(request, answer, protocol)
         finally:
+            hold.release()
             engine.in_flight -= 1
             if engine.in_flight == 0:
                 engine.idle.set()
-        protocol = request.protocol
-        assert isinstance(protocol, Connection), "this factory makes no others"
-        if isinstance(answer, HttpStream):
-            return await self._stream(request, answer, protocol)
-        last = protocol.answers_last()
-        return _response(answer, close=answer.close or engine.draining or last)
+        return await self._stream(request, answer, protocol)
+
+    async def _send(
+        self, request: web.BaseRequest, answer: HttpAnswer, connection: Connection
+    ) -> web.StreamResponse:
+        """A small answer is left to aiohttp. A large one is with the transport when this returns."""
+        engine = self._engine
+        close = answer.close or engine.draining or connection.answers_last()
+        if len(answer.body) <= SMALL_BYTES or request.method == "HEAD":
+            return _response(answer, close=close)
+        return await send_in_pieces(request, answer, close=close, streams=engine.streams)
 
     async def _stream(
         self, request: web.BaseRequest, stream: HttpStream, connection: Connection
@@ -282,7 +295,7 @@ class Connection(RequestHandler):
             self._head_deadline = None
 
 
-async def _exchange(engine: Engine, request: web.BaseRequest) -> HttpAnswer | HttpStream:
+async def _exchange(engine: Engine, request: web.BaseRequest, hold: Hold) -> HttpAnswer | HttpStream:
     if request.version < HttpVersion10:
         return engine.door.refuse_connection(_framing_problem(None))
     head = RequestHead(
@@ -302,10 +315,10 @@ async def _exchange(engine: Engine, request: web.BaseRequest) -> HttpAnswer | Ht
             protocol.fail_body_without_end(request.content)
         try:
             _expect(request, head)
-            body = await _read_body(request.content, admitted.body_bytes_max, engine.settings)
+            body = await _read_body(request.content, admitted.body_bytes_max, engine.settings, hold)
         except HttpProblem as problem:
             return engine.door.refuse_body(admitted, problem)
-    return await engine.door.answer(admitted, body)
+    return await engine.door.answer(admitted, body, hold)
 
 
 def _expect(request: web.BaseRequest, head: RequestHead) -> None:
@@ -320,20 +333,21 @@ def _expect(request: web.BaseRequest, head: RequestHead) -> None:
         transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-async def _read_body(content: StreamReader, bytes_max: int, settings: HttpSettings) -> bytes:
+async def _read_body(content: StreamReader, bytes_max: int, settings: HttpSettings, hold: Hold) -> bytes:
     """Read all of it: within the limit, the deadline, and no slower than the least rate."""
     try:
         if content.is_eof():  # the usual case: it came with the head
             body = content.read_nowait(-1)
             if len(body) > bytes_max:
                 raise body_too_large(bytes_max)
+            hold.body(len(body))
             return body
-        return await _read_slow_body(content, bytes_max, settings)
+        return await _read_slow_body(content, bytes_max, settings, hold)
     except RequestPayloadError:
         raise HttpProblem("malformed_http", "The body's framing is broken, or its end is missing.") from None
 
 
-async def _read_slow_body(content: StreamReader, bytes_max: int, settings: HttpSettings) -> bytes:
+async def _read_slow_body(content: StreamReader, bytes_max: int, settings: HttpSettings, hold: Hold) -> bytes:
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     body_timeout = settings.limits.body_timeout
@@ -349,6 +363,7 @@ async def _read_slow_body(content: StreamReader, bytes_max: int, settings: HttpS
                 body += piece
                 if len(body) > bytes_max:
                     raise body_too_large(bytes_max)
+                hold.body(len(body))
     except TimeoutError:
         raise HttpProblem(
             "request_timeout",

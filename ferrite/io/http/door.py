@@ -1,7 +1,7 @@
 """The door: routing, admission and errors, without an engine. The engine reads bytes, asks here, and writes the answer.
 
     admitted = door.admit(head)                  # RequestHead -> Admitted, or an HttpAnswer that refuses
-    answer = await door.answer(admitted, body)   # never raises but for cancellation
+    answer = await door.answer(admitted, body, hold)   # never raises but for cancellation
 
 A path is compared as it stands on the request line, undecoded: `/%77rite`, `//write` and `/WRITE` are other paths, which do
 not exist, so there is no second spelling for a rule to miss.
@@ -26,6 +26,7 @@ from ferrite.io.http.exchange import (
     json_answer,
 )
 from ferrite.io.http.fields import suggestion
+from ferrite.io.http.held_bytes import Hold
 from ferrite.io.http.metrics import HttpMetrics
 from ferrite.io.http.problems import (
     HttpProblem,
@@ -107,11 +108,12 @@ class Door:
             started_s=started_s,
         )
 
-    async def answer(self, admitted: Admitted, body: bytes) -> HttpAnswer | HttpStream:
-        """Run the handler. Whoever gets a stream reads it to the end or closes it."""
+    async def answer(self, admitted: Admitted, body: bytes, hold: Hold) -> HttpAnswer | HttpStream:
+        """Run the handler; `hold` counts the answer then. Whoever gets a stream reads it to the end or closes it."""
         route = admitted.route
         call = Call(
             body=body,
+            hold=hold,
             argument=admitted.argument,
             query=admitted.query,
             accept=admitted.accept,
@@ -119,6 +121,7 @@ class Door:
         )
         try:
             answer = await route.handler(call)
+            hold.answer(len(answer.body) if isinstance(answer, HttpAnswer) else 0)
         except Invalid as error:
             return self._refuse(from_invalid(error), route.label, admitted.started_s)
         except HttpProblem as problem:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from ferrite.io.http.held_bytes import Hold
+
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 TEXT: Final = "text/plain; charset=utf-8"
@@ -44,6 +46,7 @@ class Call:
     """An admitted request with its body. `argument` is the last segment of a path such as /livez/NAME."""
 
     body: bytes
+    hold: Hold
     argument: str = ""
     query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accept: str = ""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
-from ferrite.core.kv import Query
+from ferrite.core.kv import ListKeys, Operation, Query, Range, Txn, is_read_only
 from ferrite.io.config import LimitsConfig
+from ferrite.io.http.answer_sizes import largest_answer_bytes, result_bytes
 from ferrite.io.http.exchange import Call, HttpAnswer, HttpStream, Route, json_answer
+from ferrite.io.http.held_bytes import SMALL_BYTES
 from ferrite.io.http.json_body import parse_json
 from ferrite.io.http.kv_json import (
     list_answer,
@@ -52,6 +55,7 @@ class KvHandlers:
         """Nothing is asked yet."""
         self._request_path = request_path
         self._limits = limits
+        self._encoding = asyncio.Lock()
 
     def routes(self) -> tuple[Route, ...]:
         """Their part of the table."""
@@ -88,37 +92,46 @@ class KvHandlers:
 
     async def _list(self, call: Call) -> HttpAnswer:
         request = parse_list(parse_json(call.body) if call.body else {}, self._limits)
+        await self._reserve(call, request.query)
         answered = await self._ask(request.query, request.options)
+        await self._turn_of(answered)
         return json_answer(list_answer(request, answered, self._limits))
 
     # -- ranges and transactions
 
     async def _put(self, call: Call) -> HttpAnswer:
-        return await self._change(parse_put(parse_json(call.body), self._limits))
+        return await self._change(call, parse_put(parse_json(call.body), self._limits))
 
     async def _delete(self, call: Call) -> HttpAnswer:
-        return await self._change(parse_delete_range(parse_json(call.body), self._limits))
+        return await self._change(call, parse_delete_range(parse_json(call.body), self._limits))
 
     async def _compact(self, call: Call) -> HttpAnswer:
-        return await self._change(parse_compact(parse_json(call.body)))
+        return await self._change(call, parse_compact(parse_json(call.body)))
 
     async def _range(self, call: Call) -> HttpAnswer:
         request = parse_range(parse_json(call.body), self._limits)
+        await self._reserve(call, request.query)
         answered = await self._ask(request.query, request.options)
+        await self._turn_of(answered)
         return json_answer(range_answer(request, answered, self._limits))
 
     async def _txn(self, call: Call) -> HttpAnswer:
         request = parse_txn(parse_json(call.body), self._limits)
+        await self._reserve(call, request.txn)
         if request.is_query:
             answered = await self._ask(request.txn, request.read)
         else:
             answered = await self._request_path.write(
                 request.txn, session=request.write.session, timeout_ms=request.write.timeout_ms
             )
+        await self._turn_of(answered)
         return json_answer(txn_answer(request, answered))
 
-    async def _change(self, request: ChangeRequest) -> HttpAnswer:
-        return json_answer(change_answer(request, await self._carry_out(request)))
+    async def _change(self, call: Call, request: ChangeRequest) -> HttpAnswer:
+        await self._reserve(call, request.operation)
+        answered = await self._carry_out(request)
+        await self._turn_of(answered)
+        return json_answer(change_answer(request, answered))
 
     # -- leases
 
@@ -150,6 +163,23 @@ class KvHandlers:
     async def _watch_by_url(self, call: Call) -> HttpStream:
         given = query_object(call.query, integers=("start_revision",), booleans=WATCH_FLAGS)
         return begin_watch(self._request_path, parse_watch(given, self._limits), call)
+
+    # -- large answers
+
+    async def _reserve(self, call: Call, asked: Query | Operation) -> None:
+        """Make room for the answer before anything is read or changed for it. Raises `HttpProblem` when there is none."""
+        size_bytes = largest_answer_bytes(asked, self._limits)
+        if size_bytes:
+            owed = not (
+                isinstance(asked, Range | ListKeys) or (isinstance(asked, Txn) and is_read_only(asked))
+            )
+            await call.hold.reserve(size_bytes, owed=owed)
+
+    async def _turn_of(self, answered: Answered) -> None:
+        """Large answers that came together are encoded one in a turn of the loop: heartbeats go on between them."""
+        if result_bytes(answered.result) > SMALL_BYTES:
+            async with self._encoding:
+                await asyncio.sleep(0)
 
     # -- the request path
 

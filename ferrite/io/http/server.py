@@ -17,6 +17,7 @@ from ferrite.io.http.cluster_json import Identity
 from ferrite.io.http.connection import ConnectionCounts, ConnectionServer, Engine
 from ferrite.io.http.door import Door
 from ferrite.io.http.handlers import Handlers
+from ferrite.io.http.held_bytes import HeldBytes
 from ferrite.io.http.metrics import node_registry
 from ferrite.io.http.quiet_log import QuietLog
 from ferrite.io.http.settings import HttpSettings
@@ -54,6 +55,7 @@ class HttpServer:
         self.registry, self._metrics = node_registry(request_path.status, extra_metrics)
         self.handlers = Handlers(request_path, settings.limits, identity, self.registry)
         self.door = Door(self.handlers.routes(), settings, self._metrics, self._log)
+        self.held = HeldBytes(settings.limits.held_bytes_max, wait_s=settings.room_wait_ms / 1000)
         self._engine: Engine | None = None
         self._connections: ConnectionServer | None = None
         self._listener: asyncio.Server | None = None
@@ -74,7 +76,13 @@ class HttpServer:
             on_end=idle.set,
         )
         self._engine = Engine(
-            door=self.door, settings=settings, counts=counts, log=self._log, streams=streams, idle=idle
+            door=self.door,
+            settings=settings,
+            counts=counts,
+            log=self._log,
+            streams=streams,
+            held=self.held,
+            idle=idle,
         )
         self._connections = ConnectionServer(self._engine, self._logger)
         where = f"{settings.host}:{settings.port}"

@@ -9,6 +9,9 @@ from ferrite.io.config import Config, LimitsConfig
 
 BODY_RATE_BYTES_MIN: Final = 1024  # per second: slower bodies are dribbled, not sent
 BODY_RATE_GRACE_MS: Final = 5000  # until then a slow start is only slow
+ROOM_WAIT_MS: Final = (
+    1000  # for room for a large answer (limits.held_bytes_max); as long as the refusal's Retry-After
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class HttpSettings:
     allowed_hosts: frozenset[str] | None = None
     body_rate_bytes_min: int = BODY_RATE_BYTES_MIN
     body_rate_grace_ms: int = BODY_RATE_GRACE_MS
+    room_wait_ms: int = ROOM_WAIT_MS
 
 
 def http_settings(config: Config) -> HttpSettings:

@@ -1,4 +1,4 @@
-"""Sends streams over aiohttp's connections: one writer for each, cut when its client is gone or does not read."""
+"""Sends streams and large answers over aiohttp's connections; they are cut when the client is gone or does not read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from aiohttp import web
 from aiohttp.http_writer import HttpVersion11
 from prometheus_client import Gauge
 
-from ferrite.io.http.exchange import FIXED_HEADERS, HttpStream, StreamSource, WriteNow, no_write
+from ferrite.io.http.exchange import FIXED_HEADERS, HttpAnswer, HttpStream, StreamSource, WriteNow, no_write
 from ferrite.io.http.quiet_log import QuietLog
 
+_PIECE_BYTES: Final = (
+    64 * 1024
+)  # of a large answer: what is copied at once, and must be taken within the time
 _NEVER_WAITS_BYTES: Final = 32 * 1024  # half of what asyncio lets pile up before a writer has to wait
 
 
@@ -92,6 +95,35 @@ class OpenStreams:
             self.log.failure("HTTP stream failed", error)
         if request.transport is not None:
             request.transport.abort()
+
+
+async def send_in_pieces(
+    request: web.BaseRequest, answer: HttpAnswer, *, close: bool, streams: OpenStreams
+) -> web.StreamResponse:
+    """Send an answer as fast as its client takes it; who takes nothing for as long as of a stream is cut likewise."""
+    response = web.StreamResponse(
+        status=answer.status, headers=[("Content-Type", answer.content_type), *FIXED_HEADERS, *answer.headers]
+    )
+    response.content_length = len(answer.body)
+    if close:
+        response.force_close()
+    body = memoryview(answer.body)
+    try:
+        await response.prepare(request)
+        for begin in range(0, len(body), _PIECE_BYTES):
+            async with asyncio.timeout(streams.write_timeout_s):
+                await response.write(body[begin : begin + _PIECE_BYTES])
+        async with asyncio.timeout(streams.write_timeout_s):
+            await response.write_eof()
+    except TimeoutError:
+        streams.log.refusal(
+            "HTTP answer cut", f"{request.remote} took nothing for {streams.write_timeout_s:g} s"
+        )
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        pass  # the client is gone, and its connection ends by itself
+    return response
 
 
 def _direct(transport: asyncio.Transport | None, *, chunked: bool) -> WriteNow:

@@ -19,6 +19,7 @@ from tests.io.config.helpers import PEERS_OF_THREE, load, problems, the_problem
          "limits.request_bytes_max", "<= network.max_message_size"),
         ("[limits]\nvalue_bytes_max = 1572864", "limits.value_bytes_max", "<= limits.request_bytes_max"),
         ("[limits]\npending_bytes_max = 65536", "limits.pending_bytes_max", "<= limits.pending_bytes_max"),
+        ("[limits]\nheld_bytes_max = 4194304", "limits.held_bytes_max", "<= limits.held_bytes_max"),
         ("[limits]\nlist_bytes_max = 4194305", "limits.list_bytes_max", "<= network.max_message_size"),
         ("[limits]\nconnections_max = 999", "limits.connections_max", "<= limits.connections_max"),
         ('[node]\nhttp_addr = "127.0.0.1:9001"', "node.http_addr", "two ports"),

@@ -62,6 +62,7 @@ LIMITS = LimitsConfig(
     batch_operations_max=128,
     pending_requests_max=2000,
     pending_bytes_max=64 * MIB,
+    held_bytes_max=128 * MIB,
     connections_max=500,
     connections_per_ip_max=400,
     header_timeout=10_000,

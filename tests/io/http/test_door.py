@@ -13,6 +13,7 @@ import pytest
 from ferrite.io.http.door import Admitted, Door
 from ferrite.io.http.exchange import HttpAnswer, RequestHead
 from ferrite.io.http.handlers import Handlers
+from ferrite.io.http.held_bytes import HeldBytes
 from ferrite.io.http.metrics import node_registry
 from ferrite.io.http.quiet_log import QuietLog
 from tests.io.http.helpers import IDENTITY, LIMITS, SETTINGS, FakeRequestPath
@@ -179,10 +180,10 @@ async def test_an_admitted_request_is_answered_without_any_engine() -> None:
     one = door()
     request = admitted(one.admit(head("POST", "/write", has_body=True, content_type="application/json")))
     assert request.body_bytes_max == LIMITS.request_bytes_max
-    answer = await one.answer(request, b'{"Set":{"key":"k","value":"v"}}')
+    answer = await one.answer(request, b'{"Set":{"key":"k","value":"v"}}', HeldBytes(0, wait_s=0).hold())
     assert isinstance(answer, HttpAnswer)
     assert (answer.status, json.loads(answer.body)) == (200, {"revision": 2, "leader": 1})
-    refused = await one.answer(request, b'{"Set":{"key":"k","value":NaN}}')
+    refused = await one.answer(request, b'{"Set":{"key":"k","value":NaN}}', HeldBytes(0, wait_s=0).hold())
     assert isinstance(refused, HttpAnswer)
     assert refusal(refused) == (400, "invalid")
     assert not refused.close, "the next request on the connection is fine"
@@ -197,7 +198,9 @@ async def test_a_path_with_two_methods_has_a_route_for_each() -> None:
 
 async def test_the_head_of_a_stream_is_told_without_a_stream() -> None:
     one = door()
-    answer = await one.answer(admitted(one.admit(head("HEAD", "/watch?key=k"))), b"")
+    answer = await one.answer(
+        admitted(one.admit(head("HEAD", "/watch?key=k"))), b"", HeldBytes(0, wait_s=0).hold()
+    )
     assert isinstance(answer, HttpAnswer)
     assert (answer.status, answer.content_type, answer.body) == (200, "application/x-ndjson", b"")
 

@@ -11,6 +11,7 @@ import pytest
 
 from ferrite.core.kv import WatchEnd, WatchEnded
 from ferrite.io.http.exchange import Call, HttpStream, no_write
+from ferrite.io.http.held_bytes import HeldBytes
 from ferrite.io.http.problems import HttpProblem
 from ferrite.io.http.watch_json import Framing, parse_watch
 from ferrite.io.http.watch_stream import WatchSource, begin_watch
@@ -200,7 +201,7 @@ async def test_closing_cancels_the_watch() -> None:
 def begin(
     path: FakeRequestPath, content: dict[str, Any], *, accept: str = "", last_event_id: str = ""
 ) -> HttpStream:
-    call = Call(body=b"", accept=accept, last_event_id=last_event_id)
+    call = Call(body=b"", hold=HeldBytes(0, wait_s=0).hold(), accept=accept, last_event_id=last_event_id)
     return begin_watch(path, parse_watch(content, LIMITS), call)
 
 
