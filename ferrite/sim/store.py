@@ -20,9 +20,9 @@ _MASK: Final = (1 << 64) - 1
 class StateImage:
     """One image of a state, with a fingerprint of what is replicated in it.
 
-    The fingerprint is the sum of a hash of each pair, so a write changes it by what it takes away and what it brings. Equal
-    states have equal ones, however they were made; different states have different ones but for one case in 2^64. It holds
-    within one process only.
+    The fingerprint is the sum of the squared hash of each pair, so a write changes it by what it takes away and what it
+    brings. Squared, because hashes of tuples are nearly additive: two values that change places would often cancel out.
+    Equal states have equal ones, however they were made. It holds within one process only.
     """
 
     __slots__ = ("fingerprint", "pairs")
@@ -41,9 +41,9 @@ class StateImage:
                 continue
             before = get(key)
             if before is not None:
-                mark -= hash((key, before))
+                mark -= hash((key, before)) ** 2
             if value is not None:
-                mark += hash((key, value))
+                mark += hash((key, value)) ** 2
         self.fingerprint = mark & _MASK
         self.pairs.write(writes)
         return writes

@@ -17,6 +17,8 @@ from ferrite.sim.violation import Violation
 from ferrite.sim.world import World, finding
 
 TAKE_MEAN_US: Final = 20_000
+TAKE_MIN_US: Final = 200
+"""A watcher asks no more often."""
 HEALED_TAKE_MEAN_US: Final = 2_000
 """When the faults are over nobody is slow any more: all shall catch up."""
 STAYS_PPM: Final = 930_000
@@ -113,7 +115,9 @@ class Watcher:
         return self.cursor.next_revision > revision
 
     def _again(self) -> None:
-        self._world.timeline.after(1 + self._dice.exponential(self._take_mean_us), self._round)
+        # A tape whose draws have ended gives zeros: without a least pause a watcher would then do nothing else.
+        pause_us = max(TAKE_MIN_US, self._dice.exponential(self._take_mean_us))
+        self._world.timeline.after(pause_us, self._round)
 
     def _round(self) -> None:
         self._again()
