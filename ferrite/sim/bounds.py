@@ -30,8 +30,8 @@ _BY_NAME: Final = {
     "trace_chunk": (-1, COUNT_MAX),
     "events_max": (1, COUNT_MAX),
     "clock_rate_ppm": (100_000, 100_000_000),
-    "library_rate_ppm": (100_000, 100_000_000),
-    "library_tasks": (1, 1_000),
+    "shipped_rate_ppm": (100_000, 100_000_000),
+    "shipped_tasks": (1, 1_000),
     "lease_ttl_s": (1, COUNT_MAX),
     "drift_ppm": (0, 900_000),  # a clock that stands still is no clock
     "codec_every": (1, COUNT_MAX),

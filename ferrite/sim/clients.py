@@ -29,8 +29,8 @@ from ferrite.sim.answers import Abandoned, Answer, Callback, Refused, Replied
 from ferrite.sim.checks.replay import OF_SESSIONS
 from ferrite.sim.checks.witness import check_fresh
 from ferrite.sim.history import FAIL, INFO, OK, READS, History, Operation
-from ferrite.sim.library import Call, Library
 from ferrite.sim.node import Node
+from ferrite.sim.shipped import Call, Library
 from ferrite.sim.violation import Violation
 from ferrite.sim.workload import ANSWERS, Asked, Workload
 from ferrite.sim.world import World

@@ -21,12 +21,12 @@ from ferrite.sim.ending import finish_recording, first_row
 from ferrite.sim.faults.nemesis import Nemesis
 from ferrite.sim.faults.plan import FaultPlan
 from ferrite.sim.history import History
-from ferrite.sim.library import Library
 from ferrite.sim.network import Frame, Network
 from ferrite.sim.node import Node
 from ferrite.sim.options import Options
 from ferrite.sim.recording import Recording
 from ferrite.sim.session_limits import session_limits
+from ferrite.sim.shipped import Library
 from ferrite.sim.tape import Tape
 from ferrite.sim.timeline import EndlessRun, Timeline
 from ferrite.sim.trace import Trace
@@ -156,9 +156,9 @@ class Cluster:
         options, dice = self.world.options.clients, self.world.dice.stream("libraries")
         library, places = None, 0
         for number in range(options.clients):
-            shipped = dice.chance(options.library_ppm)
+            shipped = dice.chance(options.shipped_ppm)
             if shipped and places == 0:
-                library, places = Library(number, self.nodes, self.world), options.library_tasks
+                library, places = Library(number, self.nodes, self.world), options.shipped_tasks
                 library.start()
             places -= shipped
             client = Client(number, self.nodes, self.world, self.history, library if shipped else None)

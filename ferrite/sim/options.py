@@ -192,11 +192,11 @@ class ClientOptions:
     """The share of writes whose value is no unique one."""
     value_bytes: int = 24
     """The length that values are filled up to."""
-    library_ppm: int = 0
+    shipped_ppm: int = 0
     """The share of clients that ask through the shipped client library; the others retry more rashly, by themselves."""
-    library_tasks: int = 1
+    shipped_tasks: int = 1
     """So many clients share one process and its session."""
-    library_rate_ppm: int = 1_000_000
+    shipped_rate_ppm: int = 1_000_000
     """How fast the library's clock runs: its pauses are made for elections of seconds."""
     pause_ppm: int = 0
     """The share of the library's attempts before which its process stands still."""

@@ -56,9 +56,9 @@ def _with_libraries(options: Options, seed: int) -> Options:
         options = replace(options, clients=_outliving_sessions(options.clients))
     clients = replace(
         options.clients,
-        library_ppm=share,
-        library_tasks=tasks,
-        library_rate_ppm=LIBRARY_RATE_PPM,
+        shipped_ppm=share,
+        shipped_tasks=tasks,
+        shipped_rate_ppm=LIBRARY_RATE_PPM,
         pause_ppm=pause_ppm,
         pause_mean_us=pause_mean_us,
     )

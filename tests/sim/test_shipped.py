@@ -7,7 +7,7 @@ from ferrite.io.http.problems import PROBLEM_KINDS
 from ferrite.sim import Cluster, Violation, swarm
 from ferrite.sim.checks.sessions import SessionEnds
 from ferrite.sim.history import COUNTER, INFO, OK
-from ferrite.sim.library import MAYBE_BEFORE
+from ferrite.sim.shipped import MAYBE_BEFORE
 from tests.sim.mutants.scenarios.clients import COUNTING, EXPIRING
 
 
@@ -38,7 +38,7 @@ def test_tasks_share_a_session_and_a_crash_takes_all_of_a_process_along() -> Non
 
 
 def test_every_seed_may_have_clients_of_the_library() -> None:
-    assert all(swarm(seed).clients.library_ppm >= 500_000 for seed in range(100))
+    assert all(swarm(seed).clients.shipped_ppm >= 500_000 for seed in range(100))
 
 
 @pytest.mark.parametrize("code", CommandErrorCode)

@@ -108,7 +108,7 @@ class Library:
 
     @property
     def _now_us(self) -> int:
-        return self._timeline.now_us * self._options.library_rate_ppm // PPM
+        return self._timeline.now_us * self._options.shipped_rate_ppm // PPM
 
     @property
     def asleep_us(self) -> int:
@@ -119,7 +119,7 @@ class Library:
 
     def call(self, call: Call, timeout_us: int) -> int:
         """Begin, with a deadline in simulated time; returns its number."""
-        return self._begin(call, timeout_us * self._options.library_rate_ppm // PPM)
+        return self._begin(call, timeout_us * self._options.shipped_rate_ppm // PPM)
 
     def _begin(self, call: Call, timeout_us: int) -> int:
         number = self._calls_made = self._calls_made + 1
@@ -165,7 +165,7 @@ class Library:
             return
         self._timer_us = deadline_us
         self._timeline.at(
-            -(-deadline_us * PPM // self._options.library_rate_ppm), self._time_has_come, deadline_us
+            -(-deadline_us * PPM // self._options.shipped_rate_ppm), self._time_has_come, deadline_us
         )
 
     def _time_has_come(self, timer_us: int) -> None:
@@ -211,7 +211,7 @@ class Library:
         if self._world.recording is not None and call.operation is not None:
             operation = call.operation
             self._world.row("attempt", operation=operation.number, node=node.node_id, cause=operation.row)
-        timeout_us = order.timeout_us * PPM // self._options.library_rate_ppm
+        timeout_us = order.timeout_us * PPM // self._options.shipped_rate_ppm
         call.ask(node, order.session, timeout_us, lambda answer: self._answered(sender, order, node, answer))
 
     def _answered(self, sender: Requests, order: Try, node: Node, answer: Answer) -> None:
