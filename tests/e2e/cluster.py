@@ -6,6 +6,7 @@ Everything waits with a bound and says what it waited for. A node's own output i
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ REQUEST_TIMEOUT_S = 10.0
 POLL_S = 0.05
 # Below the range from which Linux takes ports for outgoing connections: a killed node finds its port free again.
 PORTS = range(20_000, 32_000)
+_SHARES = 8
 _LOG_TAIL_LINES = 15
 _START_CODE = "from ferrite.io.cli.server import main; main()"
 
@@ -45,10 +47,21 @@ class Answer:
     body: Any
 
 
+def _deal() -> Iterator[int]:
+    """Yield this process's share of the ports, none twice before all were dealt: parallel test workers never meet."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = PORTS[worker % _SHARES :: _SHARES]
+    # SystemRandom: Hypothesis seeds the module's generator, and two processes would begin at the same port.
+    start = random.SystemRandom().randrange(len(share))
+    return itertools.cycle([*share[start:], *share[:start]])
+
+
+_ports = _deal()
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    for _ in range(1000):
-        port = random.choice(PORTS)
+    """Return a port that nobody listens on at the moment, and that this process was not given lately."""
+    for port in itertools.islice(_ports, 1000):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

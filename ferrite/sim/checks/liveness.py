@@ -110,7 +110,7 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     if not cluster.run_until(lambda: converged(cluster, core), settle_us):
         _fail(cluster, "L3", "After healing all members converge to the same committed and applied log.")
     _leases_end(cluster, core)
-    _watches_catch_up(cluster, members.values())
+    _watches_catch_up(cluster, core)
     _calm(cluster, core)
 
 
@@ -131,11 +131,18 @@ def _leases_end(cluster: Cluster, core: Collection[NodeId]) -> None:
         _fail(cluster, "L10", "A lease that is not kept alive ends soon after its time.")
 
 
-def _watches_catch_up(cluster: Cluster, members: Collection[Node]) -> None:
-    """L11: every watch is told all that there is."""
+def _watches_catch_up(cluster: Cluster, core: Collection[NodeId]) -> None:
+    """L11: every watch is told all that there is.
+
+    At a member of now: an operator's request from before the healing may have removed one since, which hears no more.
+    """
+    members = {node.node_id: node for node in _members(cluster, core)}
+    for watcher in cluster.watchers:
+        watcher.use(members)
 
     def behind() -> list[Watcher]:
-        last = max(node.state.machine.revision for node in members if node.state is not None)
+        states = [node.state for node in members.values() if node.state is not None]
+        last = max(state.machine.revision for state in states)
         return [watcher for watcher in cluster.watchers if not watcher.has(last)]
 
     if not cluster.run_until(lambda: not behind(), WATCHES_US):

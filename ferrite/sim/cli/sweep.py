@@ -201,10 +201,14 @@ def gather(
 
 
 def count(outcomes: Iterable[SeedOutcome], tally: Tally, report: Report, *, fail_fast: bool) -> None:
-    """Add each outcome up and tell of it."""
+    """Add each outcome up and tell of it, of a failure at once: a long sweep need not end before somebody looks."""
+    from ferrite.sim.search.sweep import CLEAN
+
     for outcome in outcomes:
         tally.add(outcome)
         report(done=tally.done, failures=len(tally.failures))
+        if outcome.verdict != CLEAN and len(tally.failures) <= FAILURES_SHOWN:
+            click.echo(f"seed {outcome.seed}: {outcome.verdict} {outcome.invariant}", err=True)
         if fail_fast and tally.failures:
             return
 
