@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+"""Ferrite beside etcd: three real nodes of each on this machine, the same load from the same generators, one table.
+
+    .venv/bin/python scripts/bench.py                      # every row, three runs of 8 s: half an hour
+    .venv/bin/python scripts/bench.py --quick              # every row once, 3 s each: five minutes
+    .venv/bin/python scripts/bench.py --only http-write --only grpc-read-64 --stores ferrite,etcd
+    .venv/bin/python scripts/bench.py --quick --against HEAD~1 --only grpc      # this tree beside another revision
+    .venv/bin/python scripts/bench.py --list               # the rows
+
+Stores run one after the other, each with three nodes, an empty directory on the same disk, and fsync before every answer.
+Load comes from wrk (JSON) and h2load (gRPC), and goes to the leader unless --to says otherwise. A figure counts only when all
+answers were successes: the revision must have grown by the number of writes, the answers to reads must be as long as the values.
+
+Needs (Debian): apt-get install etcd-server wrk nghttp2-client. A second etcd, PySyncObj, py-spy and matplotlib are the extra
+`bench`: .venv/bin/pip install -e '.[bench]'. A peer that is missing is named and left out.
+
+Ends with 1 when a cell failed, with 2 when something needed is missing or an option is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rich.console import Console
+
+from scripts.benchmark import generators, machine, profiler, pysyncobj_store, report, revision
+from scripts.benchmark.bars import Kind, judge
+from scripts.benchmark.cells import Cell, all_cells
+from scripts.benchmark.etcd import EtcdProgram, EtcdStore, find_etcds
+from scripts.benchmark.measure import Bench
+from scripts.benchmark.pysyncobj_store import PySyncObjStore
+from scripts.benchmark.session import Contender, Session
+from scripts.benchmark.stores import FerriteStore
+
+CLIENTS = (1, 16, 64, 256)
+IN_FLIGHT = (16, 64, 256, 1000)
+STORES = ("ferrite", "etcd", "pysyncobj")
+QUICK = {"runs": 1, "seconds": 3.0}
+FULL = {"runs": 3, "seconds": 8.0}
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Parse "1,16"."""
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers from 1, such as 1,16,64")
+    return found
+
+
+def store_names(text: str) -> tuple[str, ...]:
+    """Parse "ferrite,etcd"."""
+    found = tuple(text.split(","))
+    unknown = [name for name in found if name not in STORES]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"unknown: {', '.join(unknown)}; expected some of {', '.join(STORES)}"
+        )
+    return found
+
+
+def setting(text: str) -> tuple[str, str]:
+    """Parse "section.key=value"."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected section.key=value")
+    return key, value
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options, with the presets filled in."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_argument_group("what is measured")
+    what.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="rows whose name contains this; * and ? match anything; may be repeated",
+    )
+    what.add_argument("--list", action="store_true", help="print the names of the rows and end")
+    what.add_argument(
+        "--stores",
+        type=store_names,
+        metavar="A,B",
+        help=f"of {', '.join(STORES)}; default: all, with --against only ferrite",
+    )
+    what.add_argument(
+        "--clients",
+        type=numbers,
+        default=CLIENTS,
+        metavar="N,N",
+        help="connections of the rows http and grpc (1,16,64,256)",
+    )
+    what.add_argument(
+        "--in-flight",
+        type=numbers,
+        default=IN_FLIGHT,
+        metavar="N,N",
+        help="operations in flight of the rows client (16,64,256,1000)",
+    )
+    what.add_argument(
+        "--to",
+        choices=("leader", "follower", "all"),
+        default="leader",
+        help="nodes that clients talk to; with all, p50 and p99 are those of the slowest node",
+    )
+    what.add_argument(
+        "--against", metavar="REV", help="measure this revision of the repository, too, in alternation"
+    )
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=setting,
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="a configuration key of Ferrite's nodes; may be repeated",
+    )
+    what.add_argument(
+        "--etcd",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="an etcd program, instead of those found; may be repeated",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--quick", action="store_true", help=f"{QUICK['runs']} run of {QUICK['seconds']:g} s")
+    how.add_argument("--runs", type=int, help=f"default {FULL['runs']}")
+    how.add_argument("--seconds", type=float, help=f"of each load, default {FULL['seconds']:g}")
+    how.add_argument(
+        "--dir",
+        type=Path,
+        default=Path(tempfile.gettempdir()),
+        help="where the stores' directories are made: a real disk; default %(default)s",
+    )
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every run")
+    out.add_argument(
+        "--profile",
+        type=Path,
+        metavar="DIR",
+        help="write flame graphs of Ferrite's leader, by py-spy in further loads",
+    )
+    options = parser.parse_args(arguments)
+    preset = QUICK if options.quick else FULL
+    options.runs = options.runs or int(preset["runs"])
+    options.seconds = options.seconds or preset["seconds"]
+    options.stores = options.stores or (("ferrite",) if options.against else STORES)
+    if options.runs < 1 or options.seconds < 1:
+        parser.error("--runs and --seconds are at least 1")
+    return options
+
+
+def chosen(cells: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:
+    """Return the cells whose name matches any of the patterns; all when there are none."""
+    return [
+        cell
+        for cell in cells
+        if not patterns or any(fnmatch.fnmatch(cell.name, f"*{pattern}*") for pattern in patterns)
+    ]
+
+
+def ferrite(name: str, tree: Path, settings: Sequence[tuple[str, str]]) -> Contender:
+    """Return Ferrite as that tree has it."""
+    return Contender(
+        name=name, doors=FerriteStore.doors, operations=FerriteStore.operations,
+        make=lambda directory: FerriteStore(name, directory, tree, dict(settings)),
+    )  # fmt: skip
+
+
+def etcd(program: EtcdProgram) -> Contender:
+    """Return that etcd."""
+    return Contender(
+        name=program.name, doors=EtcdStore.doors, operations=EtcdStore.operations,
+        make=lambda directory: EtcdStore(program, directory),
+    )  # fmt: skip
+
+
+def pysyncobj(*, journal: bool) -> Contender:
+    """Return PySyncObj."""
+    return Contender(
+        name=pysyncobj_store.name_of(journal=journal), doors=PySyncObjStore.doors, operations=PySyncObjStore.operations,
+        make=lambda directory: PySyncObjStore(directory, journal=journal),
+    )  # fmt: skip
+
+
+def peers_of(options: argparse.Namespace, say: Any) -> dict[Kind, list[Contender]]:
+    """Return the peers that are here, and say which are not."""
+    peers: dict[Kind, list[Contender]] = {}
+    if "etcd" in options.stores:
+        programs, told = find_etcds(options.etcd)
+        for text in told:
+            say(text)
+        peers["etcd"] = [etcd(program) for program in programs]
+    if "pysyncobj" in options.stores:
+        if pysyncobj_store.installed():
+            peers["pysyncobj"] = [pysyncobj(journal=True), pysyncobj(journal=False)]
+        else:
+            say("no PySyncObj (pip install pysyncobj): not compared")
+    return peers
+
+
+def find_profiler(directory: Path | None) -> profiler.Profiler | None:
+    """Return what --profile asks for. Ends the program when there is no py-spy."""
+    if directory is None:
+        return None
+    program = profiler.find()
+    if program is None:
+        raise SystemExit("bench: --profile needs py-spy: .venv/bin/pip install py-spy")
+    return profiler.Profiler(program=program, directory=directory)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit code."""
+    options = parse(arguments)
+    cells = chosen(all_cells(options.clients, options.in_flight), options.only)
+    if options.list or not cells:
+        print("\n".join(cell.name for cell in (cells or all_cells(options.clients, options.in_flight))))
+        return 0 if options.list else fail(f"no row matches {', '.join(options.only)}; these are the rows")
+    lacking = generators.missing()
+    if lacking:
+        return fail(f"the load generators are missing: apt-get install {' '.join(lacking)}")
+    # A terminated run cleans up like an interrupted one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    console = Console(width=None if sys.stdout.isatty() else report.WIDTH)
+    err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    peers = peers_of(options, err.print)
+    with ExitStack() as stack:
+        place = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="ferrite-bench-", dir=options.dir))
+        )
+        own = [ferrite("Ferrite", revision.ROOT, options.settings)] if "ferrite" in options.stores else []
+        if options.against:
+            name = f"Ferrite {revision.short_name(options.against)}"
+            tree = stack.enter_context(revision.worktree(options.against, place))
+            own.append(ferrite(name, tree, options.settings))
+        about = machine.describe(place)
+        if about["file_system"] in {"tmpfs", "ramfs"}:
+            return fail(
+                f"{options.dir} is in memory ({about['file_system']}), where fsync costs nothing; name a disk by --dir"
+            )
+        err.print(", ".join(f"{key} {value}" for key, value in about.items()))
+        session = Session(
+            contenders=[*own, *(peer for kind in peers.values() for peer in kind)], cells=cells, runs=options.runs,
+            bench=Bench(directory=place, seconds=options.seconds, to=options.to), place=place,
+            profiler=find_profiler(options.profile),
+        )  # fmt: skip
+        return measure(session, options, about, peers, console)
+
+
+def fail(text: str) -> int:
+    """Say what is wrong; return the exit code."""
+    print(f"bench: {text}", file=sys.stderr)
+    return 2
+
+
+def measure(
+    session: Session,
+    options: argparse.Namespace,
+    about: dict[str, Any],
+    peers: dict[Kind, list[Contender]],
+    console: Console,
+) -> int:
+    """Run the session and tell the result, also when it is interrupted."""
+    interrupted = False
+    try:
+        session.run()
+    except KeyboardInterrupt:
+        interrupted = True
+        session.figures.failures.append("interrupted: what follows was not measured")
+    names = [contender.name for contender in session.contenders]
+    named: dict[Kind, list[str]] = {
+        kind: [one.name for one in contenders] for kind, contenders in peers.items()
+    }
+    # PySyncObj's journal is what its bar is about.
+    named_for_bars = {**named, "pysyncobj": named.get("pysyncobj", [])[:1]}
+    judged = judge(session.figures, "Ferrite", named_for_bars)
+    compared = [name for name in names[1:] if name.startswith("Ferrite ")] or names[1:]
+    report.print_all(console, session.figures, session.cells, names, compared, judged)
+    if options.json:
+        shown = {
+            key: value
+            for key, value in vars(options).items()
+            if key not in {"json", "dir", "etcd", "profile"}
+        }
+        options.json.write_text(
+            json.dumps(report.as_json(about, shown, session.figures, judged), indent=1) + "\n"
+        )
+        console.print(f"written: {options.json}")
+    if interrupted:
+        return 130
+    return 1 if session.figures.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
