@@ -46,6 +46,7 @@ from scripts.benchmark.stores import FerriteStore
 CLIENTS = (1, 16, 64, 256)
 IN_FLIGHT = (16, 64, 256, 1000)
 STORES = ("ferrite", "etcd", "pysyncobj")
+Group = argparse._ArgumentGroup  # noqa: SLF001 - the type has no public name
 QUICK = {"runs": 1, "seconds": 3.0}
 FULL = {"runs": 3, "seconds": 8.0}
 
@@ -85,7 +86,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    what = parser.add_argument_group("what is measured")
+    add_what(parser.add_argument_group("what is measured"))
+    add_how(parser)
+    options = parser.parse_args(arguments)
+    preset = QUICK if options.quick else FULL
+    options.runs = int(preset["runs"]) if options.runs is None else options.runs
+    options.seconds = preset["seconds"] if options.seconds is None else options.seconds
+    options.stores = options.stores or (("ferrite",) if options.against else STORES)
+    if options.runs < 1 or options.seconds < 1:
+        parser.error("--runs and --seconds are at least 1")
+    return options
+
+
+def add_what(what: Group) -> None:
+    """Add the options that choose what is measured."""
     what.add_argument(
         "--only",
         action="append",
@@ -140,6 +154,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="PATH",
         help="an etcd program, instead of those found; may be repeated",
     )
+
+
+def add_how(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how, and what comes out."""
     how = parser.add_argument_group("how")
     how.add_argument("--quick", action="store_true", help=f"{QUICK['runs']} run of {QUICK['seconds']:g} s")
     how.add_argument("--runs", type=int, help=f"default {FULL['runs']}")
@@ -158,14 +176,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="write flame graphs of Ferrite's leader, by py-spy in further loads",
     )
-    options = parser.parse_args(arguments)
-    preset = QUICK if options.quick else FULL
-    options.runs = options.runs or int(preset["runs"])
-    options.seconds = options.seconds or preset["seconds"]
-    options.stores = options.stores or (("ferrite",) if options.against else STORES)
-    if options.runs < 1 or options.seconds < 1:
-        parser.error("--runs and --seconds are at least 1")
-    return options
 
 
 def chosen(cells: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:
@@ -217,14 +227,22 @@ def peers_of(options: argparse.Namespace, say: Any) -> dict[Kind, list[Contender
     return peers
 
 
-def find_profiler(directory: Path | None) -> profiler.Profiler | None:
-    """Return what --profile asks for. Ends the program when there is no py-spy."""
-    if directory is None:
-        return None
-    program = profiler.find()
-    if program is None:
-        raise SystemExit("bench: --profile needs py-spy: .venv/bin/pip install py-spy")
-    return profiler.Profiler(program=program, directory=directory)
+def lacking(options: argparse.Namespace) -> str | None:
+    """Return what is missing or wrong, before anything is started."""
+    programs = generators.missing()
+    if programs:
+        return f"the load generators are missing: apt-get install {' '.join(programs)}"
+    if options.profile and profiler.find() is None:
+        return "--profile needs py-spy: .venv/bin/pip install py-spy"
+    if not options.dir.is_dir():
+        return f"--dir: {options.dir} is no directory"
+    kind = machine.file_system(options.dir)
+    if kind in {"tmpfs", "ramfs"}:
+        return f"{options.dir} is in memory ({kind}), where fsync costs nothing; name a disk by --dir"
+    absent = [str(path) for path in options.etcd if not path.is_file()]
+    if absent:
+        return f"--etcd: no such file: {', '.join(absent)}"
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -234,35 +252,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list or not cells:
         print("\n".join(cell.name for cell in (cells or all_cells(options.clients, options.in_flight))))
         return 0 if options.list else fail(f"no row matches {', '.join(options.only)}; these are the rows")
-    lacking = generators.missing()
-    if lacking:
-        return fail(f"the load generators are missing: apt-get install {' '.join(lacking)}")
+    wrong = lacking(options)
+    if wrong:
+        return fail(wrong)
     # A terminated run cleans up like an interrupted one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    console = Console(width=None if sys.stdout.isatty() else report.WIDTH)
     err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        return start(options, cells, err)
+    except revision.UnknownRevision as error:
+        return fail(f"--against: {error}")
+
+
+def start(options: argparse.Namespace, cells: Sequence[Cell], err: Console) -> int:
+    """Prepare the session and run it; return the exit code."""
     peers = peers_of(options, err.print)
     with ExitStack() as stack:
-        place = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="ferrite-bench-", dir=options.dir))
-        )
+        directory = tempfile.TemporaryDirectory(prefix="ferrite-bench-", dir=options.dir)
+        place = Path(stack.enter_context(directory))
         own = [ferrite("Ferrite", revision.ROOT, options.settings)] if "ferrite" in options.stores else []
         if options.against:
             name = f"Ferrite {revision.short_name(options.against)}"
             tree = stack.enter_context(revision.worktree(options.against, place))
             own.append(ferrite(name, tree, options.settings))
         about = machine.describe(place)
-        if about["file_system"] in {"tmpfs", "ramfs"}:
-            return fail(
-                f"{options.dir} is in memory ({about['file_system']}), where fsync costs nothing; name a disk by --dir"
-            )
         err.print(", ".join(f"{key} {value}" for key, value in about.items()))
         session = Session(
-            contenders=[*own, *(peer for kind in peers.values() for peer in kind)], cells=cells, runs=options.runs,
-            bench=Bench(directory=place, seconds=options.seconds, to=options.to), place=place,
-            profiler=find_profiler(options.profile),
-        )  # fmt: skip
-        return measure(session, options, about, peers, console)
+            contenders=[*own, *(peer for kind in peers.values() for peer in kind)],
+            cells=cells,
+            runs=options.runs,
+            bench=Bench(directory=place, seconds=options.seconds, to=options.to),
+            place=place,
+            profiler=profiler.Profiler(directory=options.profile) if options.profile else None,
+        )
+        return measure(session, options, about, peers)
 
 
 def fail(text: str) -> int:
@@ -276,9 +299,9 @@ def measure(
     options: argparse.Namespace,
     about: dict[str, Any],
     peers: dict[Kind, list[Contender]],
-    console: Console,
 ) -> int:
     """Run the session and tell the result, also when it is interrupted."""
+    console = Console(width=None if sys.stdout.isatty() else report.WIDTH)
     interrupted = False
     try:
         session.run()

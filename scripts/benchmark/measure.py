@@ -212,16 +212,26 @@ class Checks:
 
     def judge(self, load: Load) -> None:
         """Raise `NotASuccess` unless all that was counted was done: writes by the revision, reads by their answers' bytes."""
-        cell = self._cell
-        if cell.operation == "write":
-            grown = self._quiet_revision() - self._revision
-            # What was under way when the generator stopped is done but not counted; the client's process writes once before.
-            if not load.operations <= grown <= load.operations + 2 * cell.clients + 1:
-                raise NotASuccess(f"{load.operations} writes were counted, and the revision grew by {grown}")
-        elif cell.door != "client":
-            # The client library's process looks at every value itself.
-            least = (self._sample_bytes if cell.door == "grpc" else len(value_of(0))) * load.operations
-            if load.answer_bytes < least:
-                raise NotASuccess(
-                    f"{load.operations} reads were counted, with {load.answer_bytes} bytes of answers, not {least}"
-                )
+        if self._cell.operation == "write":
+            judge_writes(load, self._cell.clients, self._quiet_revision() - self._revision)
+        elif self._cell.door != "client":  # The client's process looks at every value itself.
+            judge_reads(load, self._sample_bytes if self._cell.door == "grpc" else len(value_of(0)))
+
+
+def judge_writes(load: Load, clients: int, grown: int) -> None:
+    """Raise `NotASuccess` unless the revision has grown by the writes that were counted.
+
+    It may have grown by more: what was under way when the generator stopped is done but not counted, and the client's process
+    writes once before it begins.
+    """
+    if not load.operations <= grown <= load.operations + 2 * clients + 1:
+        raise NotASuccess(f"{load.operations} writes were counted, and the revision grew by {grown}")
+
+
+def judge_reads(load: Load, least_bytes: int) -> None:
+    """Raise `NotASuccess` unless the answers together are as long as so many good ones, of at least so many bytes each."""
+    least = least_bytes * load.operations
+    if load.answer_bytes < least:
+        raise NotASuccess(
+            f"{load.operations} reads were counted, with {load.answer_bytes} bytes of answers instead of {least}"
+        )

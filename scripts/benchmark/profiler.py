@@ -28,16 +28,16 @@ def find() -> str | None:
 class Profiler:
     """Writes STORE-ROW.svg into a directory."""
 
-    program: str
     directory: Path
 
     def record(self, bench: Bench, store: FerriteStore, cell: Cell) -> None:
         """Load once more and record the leader meanwhile. Raises OSError when py-spy could not."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        leader = store.leader()
+        leader, program = store.leader(), find()
+        assert program is not None, "looked for before anything was started"
         target = self.directory / f"{re.sub(r'[^a-zA-Z0-9]+', '-', store.name).lower()}-{cell.name}.svg"
         command = [
-            self.program, "record", "--pid", str(store.pids()[leader]), "--output", str(target), "--rate", str(_RATE_PER_S),
+            program, "record", "--pid", str(store.pids()[leader]), "--output", str(target), "--rate", str(_RATE_PER_S),
             "--duration", str(max(1, int(bench.seconds))), "--threads", "--nonblocking",
         ]  # fmt: skip
         recording = subprocess.Popen(
