@@ -81,6 +81,8 @@ def parse_key_range(request: JsonObject, encoding: Encoding, limits: LimitsConfi
             )
         prefix = request.data("prefix", encoding)
         return range_of_prefix(check_size(request.join(request.path, "prefix"), prefix, limits.key_bytes_max))
+    if "key" not in request:
+        raise Invalid(request.join(request.path, "key"), "missing", 'this field, or "prefix"')
     key = request.data("key", encoding)
     if not from_key:
         return key, request.data("range_end", encoding, b"")

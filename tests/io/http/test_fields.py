@@ -56,7 +56,7 @@ def test_a_boolean_is_nothing_else(given: Any) -> None:
         object_of(b=given).boolean("b", default=True)
 
 
-@pytest.mark.parametrize("given", ["a", "YWI", "YW I=", "YWI=\n", "YW_-", "é", "====", "YWI=YWI="])
+@pytest.mark.parametrize("given", ["a", "YWI", "YW I=", "YWI=\n", "YW_-", "é", "====", "YWI=YWI=", "YR=="])
 def test_base64_is_strict(given: str) -> None:
     with pytest.raises(Invalid, match="base64 with padding"):
         object_of(key=given).data("key", "base64")

@@ -37,7 +37,12 @@ class ExecCommand(click.Command):
         if "--" in args:
             at = args.index("--")
             args = [*args[:at], "--", *args[at:]]
-        return super().parse_args(ctx, args)
+            return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = f"{error.message.rstrip('.')}; if it belongs to a program, put -- before that program"
+            raise click.UsageError(hint, ctx) from error
 
 
 def split_program(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

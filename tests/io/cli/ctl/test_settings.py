@@ -79,6 +79,7 @@ def test_the_option_nearest_to_the_arguments_wins_and_the_environment_comes_last
         (["get", "k", "--protocol", "udp"], "'udp' is not one of"),
         (["nosuch"], "No such command 'nosuch'"),
         (["get", "k", "--nosuch"], "No such option"),
+        (["lock", "name", "sh", "-c", "true"], "put -- before that program"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_3(
