@@ -270,13 +270,13 @@ def start(options: argparse.Namespace, cells: Sequence[Cell], err: Console) -> i
     with ExitStack() as stack:
         directory = tempfile.TemporaryDirectory(prefix="ferrite-bench-", dir=options.dir)
         place = Path(stack.enter_context(directory))
+        about = machine.describe(place)
+        err.print(", ".join(f"{key} {value}" for key, value in about.items()))
         own = [ferrite("Ferrite", revision.ROOT, options.settings)] if "ferrite" in options.stores else []
         if options.against:
             name = f"Ferrite {revision.short_name(options.against)}"
             tree = stack.enter_context(revision.worktree(options.against, place))
             own.append(ferrite(name, tree, options.settings))
-        about = machine.describe(place)
-        err.print(", ".join(f"{key} {value}" for key, value in about.items()))
         session = Session(
             contenders=[*own, *(peer for kind in peers.values() for peer in kind)],
             cells=cells,
