@@ -25,7 +25,7 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rich.console import Console
 
-from scripts.benchmark import generators, machine, profiler, pysyncobj_store, report, revision
-from scripts.benchmark.bars import Kind, judge
+from scripts.benchmark import generators, machine, plot, profiler, pysyncobj_store, report, revision
 from scripts.benchmark.cells import Cell, all_cells
 from scripts.benchmark.etcd import EtcdProgram, EtcdStore, find_etcds
 from scripts.benchmark.measure import Bench
@@ -45,6 +44,7 @@ from scripts.benchmark.stores import FerriteStore
 
 CLIENTS = (1, 16, 64, 256)
 IN_FLIGHT = (16, 64, 256, 1000)
+TOLD_OPTIONS = ("runs", "seconds", "clients", "in_flight", "to", "against", "settings", "only")
 STORES = ("ferrite", "etcd", "pysyncobj")
 Group = argparse._ArgumentGroup  # noqa: SLF001 - the type has no public name
 QUICK = {"runs": 1, "seconds": 3.0}
@@ -171,6 +171,16 @@ def add_how(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what comes out")
     out.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every run")
     out.add_argument(
+        "--plot", type=Path, metavar="DIR", help="write bench.html, and bench.png where matplotlib is"
+    )
+    out.add_argument(
+        "--from",
+        type=Path,
+        metavar="FILE",
+        dest="again",
+        help="measure nothing: tell the result of an earlier --json",
+    )
+    out.add_argument(
         "--profile",
         type=Path,
         metavar="DIR",
@@ -211,17 +221,17 @@ def pysyncobj(*, journal: bool) -> Contender:
     )  # fmt: skip
 
 
-def peers_of(options: argparse.Namespace, say: Any) -> dict[Kind, list[Contender]]:
+def peers_of(options: argparse.Namespace, say: Callable[[str], None]) -> list[Contender]:
     """Return the peers that are here, and say which are not."""
-    peers: dict[Kind, list[Contender]] = {}
+    peers: list[Contender] = []
     if "etcd" in options.stores:
         programs, told = find_etcds(options.etcd)
         for text in told:
             say(text)
-        peers["etcd"] = [etcd(program) for program in programs]
+        peers += [etcd(program) for program in programs]
     if "pysyncobj" in options.stores:
         if pysyncobj_store.installed():
-            peers["pysyncobj"] = [pysyncobj(journal=True), pysyncobj(journal=False)]
+            peers += [pysyncobj(journal=True), pysyncobj(journal=False)]
         else:
             say("no PySyncObj (pip install pysyncobj): not compared")
     return peers
@@ -252,6 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list or not cells:
         print("\n".join(cell.name for cell in (cells or all_cells(options.clients, options.in_flight))))
         return 0 if options.list else fail(f"no row matches {', '.join(options.only)}; these are the rows")
+    if options.again:
+        return tell_again(options)
     wrong = lacking(options)
     if wrong:
         return fail(wrong)
@@ -278,14 +290,14 @@ def start(options: argparse.Namespace, cells: Sequence[Cell], err: Console) -> i
             tree = stack.enter_context(revision.worktree(options.against, place))
             own.append(ferrite(name, tree, options.settings))
         session = Session(
-            contenders=[*own, *(peer for kind in peers.values() for peer in kind)],
+            contenders=[*own, *peers],
             cells=cells,
             runs=options.runs,
             bench=Bench(directory=place, seconds=options.seconds, to=options.to),
             place=place,
             profiler=profiler.Profiler(directory=options.profile) if options.profile else None,
         )
-        return measure(session, options, about, peers)
+        return measure(session, options, about)
 
 
 def fail(text: str) -> int:
@@ -294,42 +306,45 @@ def fail(text: str) -> int:
     return 2
 
 
-def measure(
-    session: Session,
-    options: argparse.Namespace,
-    about: dict[str, Any],
-    peers: dict[Kind, list[Contender]],
-) -> int:
+def measure(session: Session, options: argparse.Namespace, about: dict[str, Any]) -> int:
     """Run the session and tell the result, also when it is interrupted."""
-    console = Console(width=None if sys.stdout.isatty() else report.WIDTH)
     interrupted = False
     try:
         session.run()
     except KeyboardInterrupt:
         interrupted = True
         session.figures.failures.append("interrupted: what follows was not measured")
-    names = [contender.name for contender in session.contenders]
-    named: dict[Kind, list[str]] = {
-        kind: [one.name for one in contenders] for kind, contenders in peers.items()
-    }
-    # PySyncObj's journal is what its bar is about.
-    named_for_bars = {**named, "pysyncobj": named.get("pysyncobj", [])[:1]}
-    judged = judge(session.figures, "Ferrite", named_for_bars)
-    compared = [name for name in names[1:] if name.startswith("Ferrite ")] or names[1:]
-    report.print_all(console, session.figures, session.cells, names, compared, judged)
-    if options.json:
-        shown = {
-            key: value
-            for key, value in vars(options).items()
-            if key not in {"json", "dir", "etcd", "profile"}
-        }
-        options.json.write_text(
-            json.dumps(report.as_json(about, shown, session.figures, judged), indent=1) + "\n"
-        )
-        console.print(f"written: {options.json}")
+    shown = {key: value for key, value in vars(options).items() if key in TOLD_OPTIONS}
+    stores = [contender.name for contender in session.contenders]
+    outcome = report.Outcome(figures=session.figures, stores=stores, machine=about, options=shown)
+    tell(outcome, options)
     if interrupted:
         return 130
     return 1 if session.figures.failures else 0
+
+
+def tell(outcome: report.Outcome, options: argparse.Namespace) -> None:
+    """Print the tables, and write the files that were asked for."""
+    console = Console(width=None if sys.stdout.isatty() else report.WIDTH)
+    report.print_all(console, outcome)
+    if options.json:
+        options.json.write_text(json.dumps(outcome.as_json(), indent=1) + "\n")
+        console.print(f"written: {options.json}")
+    if options.plot and outcome.figures.by_store:
+        for path in plot.write(options.plot, outcome):
+            console.print(f"written: {path}")
+        if not plot.can_write_png():
+            console.print("no PNG: .venv/bin/pip install matplotlib")
+
+
+def tell_again(options: argparse.Namespace) -> int:
+    """Tell the result of an earlier run; return the exit code."""
+    try:
+        outcome = report.Outcome.from_json(json.loads(options.again.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return fail(f"--from: {options.again} is no result of --json: {error!r}")
+    tell(outcome, options)
+    return 0
 
 
 if __name__ == "__main__":

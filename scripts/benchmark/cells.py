@@ -103,6 +103,17 @@ class Figures:
         ]
         return {"cells": cells, "failures": self.failures}
 
+    @staticmethod
+    def from_json(found: Any) -> Figures:
+        """Return what `as_json` told. Raises KeyError or TypeError when it is something else."""
+        figures = Figures(failures=list(found["failures"]))
+        for one in found["cells"]:
+            cell = Cell(door=one["door"], operation=one["operation"], clients=one["clients"])
+            values = {name: one[name] for name in Measured.__dataclass_fields__}
+            values["followers_cpu_s"] = tuple(values["followers_cpu_s"])
+            figures.add(one["store"], cell, Measured(**values))
+        return figures
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmark.bars import Judged, ratio
-from scripts.benchmark.cells import Cell, Figures, Summary
+from scripts.benchmark.bars import Judged, Kind, judge, ratio
+from scripts.benchmark.cells import DOORS, Cell, Figures, Summary
 
 WIDTH: Final = 150
 """Of the tables when they do not go to a terminal."""
@@ -34,6 +35,61 @@ LEGEND: Final = (
     "http is JSON from wrk, grpc unary calls from h2load, client the store's own library in one process with so many "
     "operations in flight; values of 256 bytes."
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A result with what it depends on. The first of `stores` is ours, when Ferrite was measured at all."""
+
+    figures: Figures
+    stores: Sequence[str]
+    machine: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell that was measured, in the order of the table."""
+        measured = {cell for by_cell in self.figures.by_store.values() for cell in by_cell}
+        return sorted(
+            measured, key=lambda cell: (DOORS.index(cell.door), -ord(cell.operation[0]), cell.clients)
+        )
+
+    @property
+    def compared(self) -> list[str]:
+        """The stores that the ratio is against: other revisions, or else all others."""
+        others = list(self.stores[1:])
+        return [name for name in others if name.startswith("Ferrite ")] or others
+
+    @property
+    def judged(self) -> list[Judged]:
+        """The bars, for which etcd counts, and of PySyncObj the one with a journal."""
+        named: dict[Kind, list[str]] = {
+            "etcd": [name for name in self.stores if name.startswith("etcd")],
+            "pysyncobj": [
+                name for name in self.stores if name.startswith("PySyncObj") and name.endswith("journal")
+            ],
+        }
+        return judge(self.figures, "Ferrite", named)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "machine": dict(self.machine),
+            "options": dict(self.options),
+            "stores": list(self.stores),
+            **self.figures.as_json(),
+            "bars": [one.as_json() for one in self.judged],
+        }
+
+    @staticmethod
+    def from_json(found: Any) -> Outcome:
+        """Return what `as_json` told; the bars are judged anew. Raises KeyError or TypeError when it is something else."""
+        return Outcome(
+            figures=Figures.from_json(found),
+            stores=found["stores"],
+            machine=found["machine"],
+            options=found["options"],
+        )
 
 
 def figures_table(
@@ -91,35 +147,15 @@ def bars_table(judged: Sequence[Judged]) -> Table:
     return table
 
 
-def print_all(
-    console: Console,
-    figures: Figures,
-    cells: Sequence[Cell],
-    stores: Sequence[str],
-    peers: Sequence[str],
-    judged: Sequence[Judged],
-) -> None:
+def print_all(console: Console, outcome: Outcome) -> None:
     """Print both tables, and what failed."""
+    figures = outcome.figures
     if figures.by_store:
-        console.print(figures_table(figures, cells, stores, peers))
-        console.print(
-            LEGEND.format(ours=stores[0], peers=" and ".join(peers) or "nothing (no peer was measured)"),
-            soft_wrap=True, highlight=False,
-        )  # fmt: skip
-    if judged:
+        peers = " and ".join(outcome.compared) or "nothing (no peer was measured)"
+        console.print(figures_table(figures, outcome.cells, outcome.stores, outcome.compared))
+        console.print(LEGEND.format(ours=outcome.stores[0], peers=peers), soft_wrap=True, highlight=False)
+    if outcome.judged:
         console.print()
-        console.print(bars_table(judged))
+        console.print(bars_table(outcome.judged))
     for failure in figures.failures:
         console.print(f"FAILED {failure}", markup=False, highlight=False, soft_wrap=True)
-
-
-def as_json(
-    machine: Mapping[str, Any], options: Mapping[str, Any], figures: Figures, judged: Sequence[Judged]
-) -> dict[str, Any]:
-    """Return the whole result as plain values."""
-    return {
-        "machine": dict(machine),
-        "options": dict(options),
-        **figures.as_json(),
-        "bars": [one.as_json() for one in judged],
-    }

@@ -1,5 +1,6 @@
 """scripts/bench.py believes what generators say only as far as it was done, and compares with the better peer."""
 
+import json
 import subprocess
 import sys
 from io import StringIO
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scripts.benchmark import bars, generators, measure, payloads, report, revision, stores
-from scripts.benchmark.cells import Cell, Door, Figures, Load, Measured, NotASuccess, Operation, all_cells
+from scripts.benchmark import bars, generators, measure, payloads, plot, report, revision, stores
+from scripts.benchmark.cells import Cell, Door, Figures, Load, Measured, NotASuccess, Operation
 from tests.e2e.differential.etcd import message
 from tests.house.tree import ROOT
 
@@ -207,18 +208,16 @@ def test_a_bar_without_both_sides_is_not_shown() -> None:
     assert bars.judge(two_stores(), "Ferrite", {}) == []
 
 
-def test_the_table_has_a_row_for_each_store_and_the_ratio_to_the_better_one() -> None:
-    out = StringIO()
+def outcome() -> report.Outcome:
     figures = two_stores()
     figures.failures.append("etcd new: http-write-16: [no figure]")
-    report.print_all(
-        Console(file=out, width=report.WIDTH),
-        figures,
-        all_cells((1, 16, 64, 256), (16,)),
-        ["Ferrite", "etcd old", "etcd new"],
-        ["etcd old", "etcd new"],
-        bars.judge(figures, "Ferrite", {"etcd": ["etcd new"]}),
-    )
+    stores = ["Ferrite", "etcd old", "etcd new"]
+    return report.Outcome(figures=figures, stores=stores, machine={"cores": 2}, options={"runs": 3})
+
+
+def test_the_table_has_a_row_for_each_store_and_the_ratio_to_the_better_one() -> None:
+    out = StringIO()
+    report.print_all(Console(file=out, width=report.WIDTH), outcome())
     lines = [line.split() for line in out.getvalue().splitlines()]
     at_64 = [
         "grpc-write-64",
@@ -240,14 +239,33 @@ def test_the_table_has_a_row_for_each_store_and_the_ratio_to_the_better_one() ->
     assert "FAILED etcd new: http-write-16: [no figure]" in out.getvalue()
 
 
-def test_the_json_has_every_run() -> None:
-    found = report.as_json({"cores": 2}, {"runs": 3}, two_stores(), [])
-    runs = [one for one in found["cells"] if one["store"] == "Ferrite" and one["clients"] == 64]
+def test_another_revision_is_compared_before_any_peer() -> None:
+    stores = ["Ferrite", "Ferrite 1a2b3c4", "etcd 3"]
+    assert report.Outcome(figures=Figures(), stores=stores, machine={}, options={}).compared == stores[1:2]
+
+
+def test_the_json_has_every_run_and_tells_the_same_again() -> None:
+    told = outcome().as_json()
+    runs = [one for one in told["cells"] if one["store"] == "Ferrite" and one["clients"] == 64]
     assert [(one["run"], one["per_s"], one["fsyncs"]) for one in runs] == [
         (1, 490, 49),
         (2, 500, 50),
         (3, 520, 52),
     ]
+    assert report.Outcome.from_json(json.loads(json.dumps(told))).as_json() == told
+
+
+def test_the_page_shows_every_figure_and_loads_nothing(tmp_path: Path) -> None:
+    page = plot.write(tmp_path / "new", outcome())[0].read_text()
+    assert "<title>etcd new, 64: 200/s</title>" in page
+    assert "<title>Ferrite, 256: 600/s</title>" in page
+    assert "http:" not in page and "https:" not in page and "<script" not in page
+
+
+def test_the_scale_ends_at_an_easy_number_above_the_highest_bar() -> None:
+    for highest, top in ((1, 1), (7, 8), (999, 1000), (1001, 2000), (41_669, 60_000)):
+        panel = plot.Panel(title="", clients=(1,), series={"x": {1: (0, 0, highest)}})
+        assert panel.top == top
 
 
 # -- the command
@@ -282,6 +300,15 @@ def test_a_pattern_that_matches_no_row_is_refused_with_the_rows() -> None:
 def test_a_wrong_option_is_refused_with_what_was_expected(arguments: tuple[str, ...], complaint: str) -> None:
     done = bench(*arguments)
     assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr
+
+
+def test_an_earlier_result_is_told_again_and_anything_else_refused(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(outcome().as_json()))
+    assert "grpc-write-256" in bench("--from", str(file)).stdout
+    file.write_text("{}")
+    done = bench("--from", str(file))
+    assert (done.returncode, "is no result of --json" in done.stderr) == (2, True)
 
 
 def test_an_unknown_revision_is_refused(tmp_path: Path) -> None:
