@@ -1,13 +1,13 @@
-"""aiohttp's server protocol with what it lacks: deadlines for head and body, counted connections, fixed answers.
+"""aiohttp's server protocol with what it lacks: deadlines for head and body, fixed answers.
 
-aiohttp parses HTTP and keeps the connection's order; the door decides. Only this module, `streaming` and `server` know aiohttp.
+aiohttp parses HTTP and keeps the connection's order; the door decides. Only this module and `streaming` know aiohttp.
+A connection comes here from `front`, which counted it, with its first request that is not quite ordinary.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -15,15 +15,15 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_writer import HttpVersion10, HttpVersion11
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
-from prometheus_client import Gauge
 
-from ferrite.io.http.door import Door, body_too_large
+from ferrite.io.http.door import body_too_large
+from ferrite.io.http.engine import Engine
 from ferrite.io.http.exchange import FIXED_HEADERS, HttpAnswer, HttpStream, RequestHead
-from ferrite.io.http.held_bytes import SMALL_BYTES, HeldBytes, Hold
+from ferrite.io.http.held_bytes import SMALL_BYTES, Hold
 from ferrite.io.http.problems import HttpProblem
-from ferrite.io.http.quiet_log import QuietLog
 from ferrite.io.http.settings import HttpSettings
-from ferrite.io.http.streaming import OpenStreams, send_in_pieces
+from ferrite.io.http.streaming import send_in_pieces
+from ferrite.io.http.wire import answer_bytes
 
 HEADERS_MAX: Final = 64  # curl sends 5, a browser about 20
 LINE_BYTES_MAX: Final = 8190  # request line, and each header field; aiohttp's own default
@@ -33,60 +33,8 @@ LINGER_S: Final = (
 _MS: Final = 1000
 
 
-@dataclass(slots=True, kw_only=True)
-class ConnectionCounts:
-    """Open connections, in all and by address."""
-
-    connections_max: int
-    per_ip_max: int
-    gauge: Gauge
-    total: int = 0
-    by_ip: dict[str, int] = field(default_factory=dict)
-
-    def admit(self, ip: str) -> str:
-        """Count one more; or say which limit it would pass."""
-        if self.total >= self.connections_max:
-            return f"{self.connections_max} connections (limits.connections_max, or the process's limit of open files)"
-        if self.by_ip.get(ip, 0) >= self.per_ip_max:
-            return f"{self.per_ip_max} connections from one address (limits.connections_per_ip_max)"
-        self.total += 1
-        self.by_ip[ip] = self.by_ip.get(ip, 0) + 1
-        self.gauge.set(self.total)
-        return ""
-
-    def release(self, ip: str) -> None:
-        """One that was admitted is gone."""
-        self.total -= 1
-        self.gauge.set(self.total)
-        left = self.by_ip[ip] - 1
-        if left:
-            self.by_ip[ip] = left
-        else:
-            del self.by_ip[ip]
-
-
-@dataclass(slots=True, kw_only=True)
-class Engine:
-    """What all connections of one server share."""
-
-    door: Door
-    settings: HttpSettings
-    counts: ConnectionCounts
-    log: QuietLog
-    streams: OpenStreams
-    held: HeldBytes
-    draining: bool = False
-    in_flight: int = 0
-    idle: asyncio.Event
-
-    @property
-    def busy(self) -> bool:
-        """Is a request without its answer, or a stream without its end?"""
-        return self.in_flight > 0 or len(self.streams) > 0
-
-
 class ConnectionServer(web.Server):
-    """aiohttp's factory of connections, making ours."""
+    """What aiohttp shares between connections."""
 
     def __init__(self, engine: Engine, logger: logging.Logger) -> None:
         """Must be called with the loop running."""
@@ -94,9 +42,13 @@ class ConnectionServer(web.Server):
         self._engine = engine
         self._logger = logger
 
-    def __call__(self) -> RequestHandler:
-        """Make the protocol of a new connection."""
-        return Connection(self, self._engine, self._logger, asyncio.get_running_loop())
+    def take_over(self, transport: asyncio.Transport, ip: str, data: bytes) -> Connection:
+        """From now on aiohttp serves this connection, beginning with the bytes that came and have no answer yet."""
+        connection = Connection(self, self._engine, self._logger, ip)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.data_received(data)
+        return connection
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         engine = self._engine
@@ -145,12 +97,12 @@ class Connection(RequestHandler):
         server: ConnectionServer,
         engine: Engine,
         logger: logging.Logger,
-        loop: asyncio.AbstractEventLoop,
+        ip: str,
     ) -> None:
-        """Set aiohttp's own limits; content codings stay as they are (the door refuses them)."""
+        """`ip`: as it was counted. Set aiohttp's own limits; content codings stay as they are (the door refuses them)."""
         super().__init__(
             server,
-            loop=loop,
+            loop=asyncio.get_running_loop(),
             keepalive_timeout=engine.settings.limits.idle_timeout / _MS,
             logger=logger,
             access_log=None,  # type: ignore[arg-type]  # None is aiohttp's own spelling of no access log
@@ -162,30 +114,13 @@ class Connection(RequestHandler):
         )
         self._engine = engine
         self._head_deadline: asyncio.TimerHandle | None = None
-        self._ip: str | None = None  # set while this connection is counted
+        self._ip = ip
         self._stream: asyncio.Task[None] | None = None  # writes the stream that this connection ends with
         self.half_closed = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection, or refuse it and never start the request loop."""
-        ip = _ip_of(transport)
-        over = self._engine.counts.admit(ip)
-        if not over:
-            self._ip = ip
-            super().connection_made(transport)
-            return
-        self._engine.log.refusal("HTTP connection refused", over)
-        problem = HttpProblem("too_many_connections", f"There are already {over}.")
-        writable = cast(asyncio.WriteTransport, transport)  # uvloop's is one, but no subclass
-        writable.write(_raw(self._engine.door.refuse_connection(problem)))
-        writable.close()
-
     def connection_lost(self, exc: BaseException | None) -> None:
         """Uncount it."""
-        if self._ip is None:
-            return
         self._engine.counts.release(self._ip)
-        self._ip = None
         self._disarm()
         if self._stream is not None:
             self._stream.cancel()
@@ -193,9 +128,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and keep the head's deadline: it runs from a head's first byte to its last."""
-        if (
-            self._ip is None or self._stream is not None
-        ):  # a stream is the last answer: who sends on is not heard
+        if self._stream is not None:  # a stream is the last answer: who sends on is not heard
             return
         requests_before = self._request_count
         super().data_received(data)
@@ -208,7 +141,7 @@ class Connection(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio reads the result; aiohttp's None means False
         """Let a client that only half-closed have its answer; then, or at once when nothing is asked, close."""
-        if self._ip is None or self._stream is not None or self._waits_for_head():
+        if self._stream is not None or self._waits_for_head():
             return False
         self.half_closed = True
         if self._current_request is not None:
@@ -286,7 +219,7 @@ class Connection(RequestHandler):
         problem = HttpProblem(
             "request_timeout", f"The headers did not come in within {timeout} ms (limits.header_timeout)."
         )
-        self.transport.write(_raw(self._engine.door.refuse_connection(problem)))
+        self.transport.write(answer_bytes(self._engine.door.refuse_connection(problem)))
         self.force_close()
 
     def _disarm(self) -> None:
@@ -386,21 +319,3 @@ def _response(answer: HttpAnswer, *, close: bool) -> web.Response:
     if close:
         response.force_close()
     return response
-
-
-def _raw(answer: HttpAnswer) -> bytes:
-    """The answer's bytes, for a connection that has no request to answer."""
-    headers = [("Content-Type", answer.content_type), *FIXED_HEADERS, *answer.headers]
-    headers += [("Content-Length", str(len(answer.body))), ("Connection", "close")]
-    lines = "".join(f"{name}: {content}\r\n" for name, content in headers)
-    return (
-        f"HTTP/1.1 {answer.status} {web.Response(status=answer.status).reason}\r\n{lines}\r\n".encode(
-            "latin-1"
-        )
-        + answer.body
-    )
-
-
-def _ip_of(transport: asyncio.BaseTransport) -> str:
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) and peer else "unknown"

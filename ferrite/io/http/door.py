@@ -2,6 +2,7 @@
 
     admitted = door.admit(head)                  # RequestHead -> Admitted, or an HttpAnswer that refuses
     answer = await door.answer(admitted, body, hold)   # never raises but for cancellation
+    door.begin(admitted, body, hold, finish)           # the same without a task, where the route needs none
 
 A path is compared as it stands on the request line, undecoded: `/%77rite`, `//write` and `/WRITE` are other paths, which do
 not exist, so there is no second spelling for a rule to miss.
@@ -9,15 +10,18 @@ not exist, so there is no second spelling for a rule to miss.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
 from ferrite.io.http.exchange import (
     PROBLEM_JSON,
+    Begin,
     Call,
     HttpAnswer,
     HttpStream,
@@ -56,7 +60,6 @@ class Admitted:
     accept: str
     last_event_id: str
     body_bytes_max: int
-    started_s: float
 
 
 class Door:
@@ -79,77 +82,123 @@ class Door:
     def admit(self, head: RequestHead) -> Admitted | HttpAnswer:
         """Decide by the head alone."""
         started_s = time.perf_counter()
-        label = _NO_ROUTE
         try:
-            path, query_text, authority = _split_target(head.target)
-            self._check_host(authority if authority is not None else head.headers.get("host"))
-            routes, argument = self._find(path)
-            label = routes[0].label
-            route = _by_method(routes, head.method)
-            if route.method == "POST":
-                _check_origin(head.headers)
-            if head.has_body:
-                self._check_body_headers(route, head.headers)
-            query = _parse_query(query_text, route.query)
+            return self.find(head)
         except HttpProblem as problem:
-            return self._refuse(
-                from_http_problem(problem), label, started_s, close=problem.close or head.has_body
-            )
+            refusal, close = from_http_problem(problem), problem.close or head.has_body
         except Invalid as error:
-            return self._refuse(from_invalid(error), label, started_s, close=head.has_body)
+            refusal, close = from_invalid(error), head.has_body
+        return self._refuse(refusal, self._label_of(head.target), started_s, close=close)
+
+    def find(self, head: RequestHead) -> Admitted:
+        """As `admit`, but raises `HttpProblem` or `Invalid` instead of refusing, and counts nothing."""
+        path, query_text, authority = _split_target(head.target)
+        self._check_host(authority if authority is not None else head.headers.get("host"))
+        routes, argument = self._find(path)
+        route = _by_method(routes, head.method)
+        if route.method == "POST":
+            _check_origin(head.headers)
+        if head.has_body:
+            self._check_body_headers(route, head.headers)
         return Admitted(
             method=head.method,
             route=route,
             argument=argument,
-            query=query,
+            query=_parse_query(query_text, route.query),
             accept=head.headers.get("accept", ""),
             last_event_id=head.headers.get("last-event-id", ""),
             body_bytes_max=self._settings.limits.request_bytes_max,
-            started_s=started_s,
         )
 
     async def answer(self, admitted: Admitted, body: bytes, hold: Hold) -> HttpAnswer | HttpStream:
         """Run the handler; `hold` counts the answer then. Whoever gets a stream reads it to the end or closes it."""
-        route = admitted.route
-        call = Call(
-            body=body,
-            hold=hold,
-            argument=admitted.argument,
-            query=admitted.query,
-            accept=admitted.accept,
-            last_event_id=admitted.last_event_id,
-        )
+        started_s = time.perf_counter()
+        route, call = admitted.route, _call(admitted, body, hold)
+        answer: HttpAnswer | HttpStream | Exception
         try:
-            answer = await route.handler(call)
-            hold.answer(len(answer.body) if isinstance(answer, HttpAnswer) else 0)
-        except Invalid as error:
-            return self._refuse(from_invalid(error), route.label, admitted.started_s)
-        except HttpProblem as problem:
-            return self._refuse(
-                from_http_problem(problem), route.label, admitted.started_s, close=problem.close
-            )
-        except RequestError as error:
-            return self._refuse(from_request_error(error), route.label, admitted.started_s)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
-            self._log.failure(f"{route.method} {route.label} failed", error)
-            problem_500 = problem_answer(
-                "internal", "The request failed inside Ferrite; the node's log says why."
-            )
-            return self._refuse(problem_500, route.label, admitted.started_s)
-        status = 200 if isinstance(answer, HttpStream) else answer.status
-        self._metrics.answered(route.label, status, time.perf_counter() - admitted.started_s)
-        if isinstance(answer, HttpStream) and admitted.method == "HEAD":
-            answer.source.close()
-            return HttpAnswer(status=200, body=b"", content_type=answer.content_type, headers=answer.headers)
+            if route.begin is not None:
+                answer = await _outcome_of(route.begin, call)
+            else:
+                assert route.handler is not None, "a route has one of the two"
+                answer = await route.handler(call)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            answer = error
+        return self._settle(admitted, hold, started_s, answer)
+
+    def begin(
+        self, admitted: Admitted, body: bytes, hold: Hold, finish: Callable[[HttpAnswer], None]
+    ) -> asyncio.Task[HttpAnswer] | None:
+        """As `answer`, for a route that does not stream; `finish` gets the answer. Returns the task, if there is one."""
+        begin = admitted.route.begin
+        if begin is None:
+            task = asyncio.ensure_future(self._answer_whole(admitted, body, hold))
+            task.add_done_callback(partial(_pass_on, finish))
+            return task
+        started_s = time.perf_counter()
+
+        def settle(outcome: HttpAnswer | Exception) -> None:
+            finish(self._settle_whole(admitted, hold, started_s, outcome))
+
+        try:
+            begin(_call(admitted, body, hold), settle)
+        except Exception as error:  # noqa: BLE001 - as in `answer`
+            settle(error)
+        return None
+
+    async def _answer_whole(self, admitted: Admitted, body: bytes, hold: Hold) -> HttpAnswer:
+        answer = await self.answer(admitted, body, hold)
+        assert isinstance(answer, HttpAnswer), f"{admitted.route.label} does not stream"
         return answer
 
     def refuse_body(self, admitted: Admitted, problem: HttpProblem) -> HttpAnswer:
         """Answer a request whose body did not come in as it should; the connection ends."""
-        return self._refuse(from_http_problem(problem), admitted.route.label, admitted.started_s, close=True)
+        return self._refuse(from_http_problem(problem), admitted.route.label, time.perf_counter(), close=True)
 
     def refuse_connection(self, problem: HttpProblem) -> HttpAnswer:
         """Answer what is no request: bytes that are not HTTP, a head that never ended, a connection too many."""
         return self._refuse(from_http_problem(problem), _NO_ROUTE, time.perf_counter(), close=True)
+
+    def _settle(
+        self, admitted: Admitted, hold: Hold, started_s: float, outcome: HttpAnswer | HttpStream | Exception
+    ) -> HttpAnswer | HttpStream:
+        """Count what a handler returned or raised, and make an answer of it."""
+        label = admitted.route.label
+        if isinstance(outcome, HttpStream):
+            self._metrics.answered(label, 200, time.perf_counter() - started_s)
+            if admitted.method != "HEAD":
+                return outcome
+            outcome.source.close()
+            return HttpAnswer(
+                status=200, body=b"", content_type=outcome.content_type, headers=outcome.headers
+            )
+        return self._settle_whole(admitted, hold, started_s, outcome)
+
+    def _settle_whole(
+        self, admitted: Admitted, hold: Hold, started_s: float, outcome: HttpAnswer | Exception
+    ) -> HttpAnswer:
+        label = admitted.route.label
+        if isinstance(outcome, HttpAnswer):
+            try:
+                hold.answer(len(outcome.body))
+            except HttpProblem as problem:
+                outcome = problem
+            else:
+                self._metrics.answered(label, outcome.status, time.perf_counter() - started_s)
+                return outcome
+        close = False
+        match outcome:
+            case Invalid():
+                refusal = from_invalid(outcome)
+            case HttpProblem():
+                refusal, close = from_http_problem(outcome), outcome.close
+            case RequestError():
+                refusal = from_request_error(outcome)
+            case _:
+                self._log.failure(f"{admitted.route.method} {label} failed", outcome)
+                refusal = problem_answer(
+                    "internal", "The request failed inside Ferrite; the node's log says why."
+                )
+        return self._refuse(refusal, label, started_s, close=close)
 
     def _refuse(
         self, problem: ProblemAnswer, label: str, started_s: float, *, close: bool = False
@@ -163,6 +212,13 @@ class Door:
             headers=problem.headers,
             close=close,
         )
+
+    def _label_of(self, target: str) -> str:
+        """Of a request that was refused: its path's, when there is such a path."""
+        try:
+            return self._find(_split_target(target)[0])[0][0].label
+        except HttpProblem:
+            return _NO_ROUTE
 
     def _find(self, path: str) -> tuple[tuple[Route, ...], str]:
         """The routes of a path, one for each method that it has."""
@@ -199,6 +255,38 @@ class Door:
         bytes_max = self._settings.limits.request_bytes_max
         if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > bytes_max):
             raise body_too_large(bytes_max)
+
+
+def _call(admitted: Admitted, body: bytes, hold: Hold) -> Call:
+    return Call(
+        body=body,
+        hold=hold,
+        argument=admitted.argument,
+        query=admitted.query,
+        accept=admitted.accept,
+        last_event_id=admitted.last_event_id,
+    )
+
+
+def _pass_on(finish: Callable[[HttpAnswer], None], task: asyncio.Task[HttpAnswer]) -> None:
+    if not task.cancelled():
+        finish(task.result())
+
+
+async def _outcome_of(begin: Begin, call: Call) -> HttpAnswer:
+    """Wait for what `begin` finishes with."""
+    asked: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
+
+    def finish(outcome: HttpAnswer | Exception) -> None:
+        if asked.done():  # whoever waited was cancelled: the client is gone
+            return
+        if isinstance(outcome, Exception):
+            asked.set_exception(outcome)
+        else:
+            asked.set_result(outcome)
+
+    begin(call, finish)
+    return await asked
 
 
 def body_too_large(bytes_max: int) -> HttpProblem:

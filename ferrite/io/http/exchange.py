@@ -88,15 +88,23 @@ class HttpStream:
 
 
 Handler = Callable[[Call], Awaitable[HttpAnswer | HttpStream]]
+Finish = Callable[[HttpAnswer | Exception], None]
+Begin = Callable[[Call, Finish], None]
+"""A handler without a task: it may raise, else `finish` gets the one outcome after it has returned. Nothing cancels it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One path and one method (GET also answers HEAD). `argument`: one more segment follows, e.g. /livez/{check}."""
+    """One path and one method (GET also answers HEAD). `argument`: one more segment follows, e.g. /livez/{check}.
+
+    It has a `handler` or, where requests come by the thousand, a `begin`. `streams`: its answer may have no known end.
+    """
 
     method: str
     path: str
-    handler: Handler
+    handler: Handler | None = None
+    begin: Begin | None = None
+    streams: bool = False
     argument: bool = False
     query: tuple[str, ...] = ()
 

@@ -41,7 +41,7 @@ from ferrite.io.http.json_body import parse_json
 from ferrite.io.http.kv_handlers import KvHandlers
 from ferrite.io.http.openapi import openapi_document
 from ferrite.io.http.problems import HttpProblem
-from ferrite.io.request_path import RequestPath
+from ferrite.io.request_path import PipelinedPath
 
 _OPENMETRICS_FORMAT: Final = "application/openmetrics-text"
 _OPENMETRICS_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -55,7 +55,7 @@ class Handlers:
 
     def __init__(
         self,
-        request_path: RequestPath,
+        request_path: PipelinedPath,
         limits: LimitsConfig,
         identity: Callable[[], Identity],
         registry: CollectorRegistry,
@@ -76,7 +76,7 @@ class Handlers:
             Route(method="POST", path="/change-membership", handler=self._change_membership),
             Route(method="POST", path="/remove-member", handler=self._remove_member),
             Route(method="POST", path="/transfer-leader", handler=self._transfer_leader),
-            Route(method="GET", path="/backup", handler=self._backup, query=BACKUP_QUERY),
+            Route(method="GET", path="/backup", handler=self._backup, query=BACKUP_QUERY, streams=True),
             Route(method="GET", path="/", handler=self._index),
             Route(method="GET", path="/health", handler=self._health),
             Route(method="GET", path="/livez", handler=self._livez, query=_PROBE_QUERY),

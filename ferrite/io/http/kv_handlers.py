@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
 from ferrite.core.kv import ListKeys, Operation, Query, Range, Txn, is_read_only
 from ferrite.io.config import LimitsConfig
 from ferrite.io.http.answer_sizes import largest_answer_bytes, result_bytes
-from ferrite.io.http.exchange import Call, HttpAnswer, HttpStream, Route, json_answer
+from ferrite.io.http.exchange import Call, Finish, HttpAnswer, HttpStream, Route, json_answer
 from ferrite.io.http.held_bytes import SMALL_BYTES
 from ferrite.io.http.json_body import parse_json
 from ferrite.io.http.kv_json import (
@@ -43,7 +45,7 @@ from ferrite.io.http.range_json import (
 from ferrite.io.http.txn_json import parse_txn, txn_answer
 from ferrite.io.http.watch_json import WATCH_FIELDS, WATCH_FLAGS, parse_watch
 from ferrite.io.http.watch_stream import begin_watch
-from ferrite.io.request_path import Answered, RequestPath
+from ferrite.io.request_path import Answered, PipelinedPath, RequestError
 
 _LIST_INTEGERS: Final = ("max_staleness_ms", "timeout_ms")
 
@@ -51,7 +53,7 @@ _LIST_INTEGERS: Final = ("max_staleness_ms", "timeout_ms")
 class KvHandlers:
     """The handlers of one node."""
 
-    def __init__(self, request_path: RequestPath, limits: LimitsConfig) -> None:
+    def __init__(self, request_path: PipelinedPath, limits: LimitsConfig) -> None:
         """Nothing is asked yet."""
         self._request_path = request_path
         self._limits = limits
@@ -60,8 +62,8 @@ class KvHandlers:
     def routes(self) -> tuple[Route, ...]:
         """Their part of the table."""
         return (
-            Route(method="POST", path="/write", handler=self._write),
-            Route(method="POST", path="/read", handler=self._read),
+            Route(method="POST", path="/write", begin=self._write),
+            Route(method="POST", path="/read", begin=self._read),
             Route(method="POST", path="/list", handler=self._list),
             Route(method="POST", path="/kv/put", handler=self._put),
             Route(method="POST", path="/kv/range", handler=self._range),
@@ -73,22 +75,31 @@ class KvHandlers:
             Route(method="POST", path="/lease/keep-alive", handler=self._lease_keep_alive),
             Route(method="POST", path="/lease/time-to-live", handler=self._lease_time_to_live),
             Route(method="GET", path="/lease/list", handler=self._lease_list, query=LIST_FIELDS),
-            Route(method="POST", path="/watch", handler=self._watch),
-            Route(method="GET", path="/watch", handler=self._watch_by_url, query=WATCH_FIELDS),
+            Route(method="POST", path="/watch", handler=self._watch, streams=True),
+            Route(method="GET", path="/watch", handler=self._watch_by_url, query=WATCH_FIELDS, streams=True),
         )
 
     # -- the three plain ones
 
-    async def _write(self, call: Call) -> HttpAnswer:
+    def _write(self, call: Call, finish: Finish) -> None:
         request = parse_write(parse_json(call.body), self._limits)
-        answered = await self._request_path.write(
-            request.operation, session=request.options.session, timeout_ms=request.options.timeout_ms
+        self._request_path.begin_write(
+            request.operation,
+            partial(_finish, finish, write_answer),
+            session=request.options.session,
+            timeout_ms=request.options.timeout_ms,
         )
-        return json_answer(write_answer(answered))
 
-    async def _read(self, call: Call) -> HttpAnswer:
+    def _read(self, call: Call, finish: Finish) -> None:
         request = parse_read(parse_json(call.body), self._limits)
-        return json_answer(read_answer(request, await self._ask(request.query, request.options)))
+        options = request.options
+        self._request_path.begin_read(
+            request.query,
+            partial(_finish, finish, partial(read_answer, request)),
+            consistency=options.consistency,
+            max_staleness_ms=options.max_staleness_ms,
+            timeout_ms=options.timeout_ms,
+        )
 
     async def _list(self, call: Call) -> HttpAnswer:
         request = parse_list(parse_json(call.body) if call.body else {}, self._limits)
@@ -196,3 +207,18 @@ class KvHandlers:
             max_staleness_ms=options.max_staleness_ms,
             timeout_ms=options.timeout_ms,
         )
+
+
+def _finish(
+    finish: Finish, encode: Callable[[Answered], dict[str, Any]], outcome: Answered | RequestError
+) -> None:
+    """Encode the answer; whatever that raises is an outcome, too."""
+    if isinstance(outcome, RequestError):
+        finish(outcome)
+        return
+    try:
+        answer = json_answer(encode(outcome))
+    except Exception as error:  # noqa: BLE001 - nobody else is there to tell the client
+        finish(error)
+    else:
+        finish(answer)

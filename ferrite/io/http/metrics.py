@@ -55,7 +55,7 @@ class HttpMetrics:
         )
         self._seconds = Histogram(
             "ferrite_http_request_duration_seconds",
-            "Time from a request's headers to its answer.",
+            "Time from a whole request to its answer.",
             ("route",),
             buckets=_SECONDS_BUCKETS,
             registry=registry,

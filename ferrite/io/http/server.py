@@ -7,6 +7,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -14,15 +15,18 @@ from prometheus_client.registry import Collector
 
 from ferrite.io.file_limit import connections_allowed
 from ferrite.io.http.cluster_json import Identity
-from ferrite.io.http.connection import ConnectionCounts, ConnectionServer, Engine
+from ferrite.io.http.connection import ConnectionServer
 from ferrite.io.http.door import Door
+from ferrite.io.http.engine import ConnectionCounts, Engine
+from ferrite.io.http.front import Front
 from ferrite.io.http.handlers import Handlers
 from ferrite.io.http.held_bytes import HeldBytes
 from ferrite.io.http.metrics import node_registry
+from ferrite.io.http.ordinary import OrdinaryHeads
 from ferrite.io.http.quiet_log import QuietLog
 from ferrite.io.http.settings import HttpSettings
 from ferrite.io.http.streaming import OpenStreams
-from ferrite.io.request_path import RequestPath
+from ferrite.io.request_path import PipelinedPath
 
 _BACKLOG: Final = 512  # a burst of connections after a restart
 _LAST_MS: Final = 50  # after the grace: time to cancel what is left
@@ -41,7 +45,7 @@ class HttpServer:
 
     def __init__(
         self,
-        request_path: RequestPath,
+        request_path: PipelinedPath,
         settings: HttpSettings,
         identity: Callable[[], Identity],
         extra_metrics: Sequence[Collector] = (),
@@ -55,6 +59,7 @@ class HttpServer:
         self.registry, self._metrics = node_registry(request_path.status, extra_metrics)
         self.handlers = Handlers(request_path, settings.limits, identity, self.registry)
         self.door = Door(self.handlers.routes(), settings, self._metrics, self._log)
+        self.heads = OrdinaryHeads(self.door)
         self.held = HeldBytes(settings.limits.held_bytes_max, wait_s=settings.room_wait_ms / 1000)
         self._engine: Engine | None = None
         self._connections: ConnectionServer | None = None
@@ -85,10 +90,11 @@ class HttpServer:
             idle=idle,
         )
         self._connections = ConnectionServer(self._engine, self._logger)
+        front = partial(Front, self._engine, self.heads, self._connections)
         where = f"{settings.host}:{settings.port}"
         try:
             self._listener = await asyncio.get_running_loop().create_server(
-                self._connections, settings.host, settings.port, backlog=_BACKLOG
+                front, settings.host, settings.port, backlog=_BACKLOG
             )
         except OSError as error:
             raise _listen_error(error, where) from error
@@ -115,8 +121,12 @@ class HttpServer:
                 f"{engine.in_flight} requests had no answer, {len(engine.streams)} streams no end after {grace_ms} ms",
             )
         await asyncio.sleep(0)  # the last answers reach their sockets' buffers
+        for front in tuple(engine.fronts):
+            front.shut_down()
         connections.pre_shutdown()
         await connections.shutdown(_LAST_MS / 1000)
+        for front in tuple(engine.fronts):
+            front.abort()
         await listener.wait_closed()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,7 +51,14 @@ from ferrite.core.kv import (
 )
 from ferrite.io.config import LimitsConfig
 from ferrite.io.http import HttpServer, HttpSettings, Identity
-from ferrite.io.request_path import Answered, MemberAddress, MemberStatus, NodeStatus
+from ferrite.io.request_path import (
+    Answered,
+    Done,
+    MemberAddress,
+    MemberStatus,
+    NodeStatus,
+    RequestError,
+)
 from tests.io.backup.fakes import FakeBackup
 
 KIB, MIB = 1024, 2**20
@@ -197,6 +204,7 @@ class FakeRequestPath:
     watching: bool = False
     watches: list[FakeWatch] = field(default_factory=list)
     next_backup: FakeBackup | None = None
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def _begin(self, *call: Any) -> None:
         self.calls.append(call)
@@ -244,6 +252,46 @@ class FakeRequestPath:
                 return self._answered(self._page(query))
             case _:
                 return self._answered(canned(query))
+
+    def begin_write(
+        self,
+        operation: Operation,
+        done: Done,
+        *,
+        session: Session | None = None,
+        timeout_ms: int | None = None,
+    ) -> None:
+        self._carry(self.write(operation, session=session, timeout_ms=timeout_ms), done)
+
+    def begin_read(
+        self,
+        query: Query,
+        done: Done,
+        *,
+        consistency: Consistency = Consistency.LINEARIZABLE,
+        max_staleness_ms: int = 0,
+        timeout_ms: int | None = None,
+    ) -> None:
+        read = self.read(
+            query, consistency=consistency, max_staleness_ms=max_staleness_ms, timeout_ms=timeout_ms
+        )
+        self._carry(read, done)
+
+    def _carry(self, asked: Coroutine[Any, Any, Answered], done: Done) -> None:
+        if self.failure is not None and not isinstance(self.failure, RequestError):
+            asked.close()
+            raise self.failure
+
+        async def settle() -> None:
+            try:
+                outcome: Answered | RequestError = await asked
+            except RequestError as error:
+                outcome = error
+            done(outcome)
+
+        task = asyncio.ensure_future(settle())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def watch(self, spec: WatchSpec) -> FakeWatch:
         self.calls.append(("watch", spec))

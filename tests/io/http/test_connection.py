@@ -24,6 +24,7 @@ from tests.io.http.helpers import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 SET = b'{"Set":{"key":"k","value":"v"}}'
 HOST = b"Host: 127.0.0.1\r\n"
 POST = b"POST /write HTTP/1.1\r\n" + HOST

@@ -31,6 +31,7 @@ from tests.io.http.helpers import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 SMALL = {"Set": {"key": "k", "value": "v"}}
 LARGE = json.dumps({"Set": {"key": "k", "value": "v" * 900_000}}).encode()
 JSON = {"Content-Type": "application/json"}

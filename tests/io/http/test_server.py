@@ -30,6 +30,7 @@ from tests.io.http.helpers import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("both_ways")
 SET = {"Set": {"key": "mykey", "value": "myvalue"}}
 
 
