@@ -267,8 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = lacking(options)
     if wrong:
         return fail(wrong)
-    # A terminated run cleans up like an interrupted one.
+    # A terminated run cleans up like an interrupted one; and a shell that starts us in the background ignores SIGINT for us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         return start(options, cells, err)
