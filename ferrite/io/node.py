@@ -4,7 +4,8 @@ Events are queued by plain callbacks and drained once per turn of the event loop
 together: N proposals of a turn cost one Persist and one frame per peer, without a clock. Everything here runs on the loop's
 thread but `post_threadsafe`. Nothing here decides: an action is performed in the order given and its report is queued again.
 
-Requests are a plain dictionary of futures: no task and no timer for each; their deadlines are the core's.
+Requests are a plain dictionary of callbacks: no future, task or timer for each; their deadlines are the core's. Outcomes are
+told at the end of the turn that made them, when its frames are on their way.
 """
 
 from __future__ import annotations
@@ -65,14 +66,17 @@ class Served:
 
 
 Outcome = actions.Reply | actions.Refuse | actions.Abandon | Served
+Tell = Callable[[Outcome], None]
+"""Gets the one outcome of a request. Must not raise."""
 Recorder = Callable[[int, list[events.Event], list[actions.Action]], None]
 """Sees every step: time in microseconds, events in, actions out. The seam of a trace."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Waiter:
-    future: asyncio.Future[Outcome]
+    tell: Tell
     query: Query | None
+    future: asyncio.Future[Outcome] | None = None
 
 
 def now_us() -> int:
@@ -105,6 +109,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_us = 0
         self._waiters: dict[RequestId, _Waiter] = {}
+        self._outcomes: list[tuple[Tell, Outcome]] = []
         self._last_request = 0
         self._sends: dict[NodeId, list[messages.Message]] = {}
         self._listeners: list[Callable[[actions.Announce], None]] = []
@@ -159,16 +164,27 @@ class Node:
         self._last_request += 1
         return RequestId(self._last_request)
 
+    def begin(self, request: RequestId, event: events.Event, tell: Tell, query: Query | None = None) -> None:
+        """Queue a request; `tell` gets its outcome, on the loop, after this has returned."""
+        if self.stopped:
+            self._loop.call_soon(tell, _refused(request, RefusalCode.SHUTTING_DOWN, "this node has stopped"))
+            return
+        self._waiters[request] = _Waiter(tell=tell, query=query)
+        self.post(event)
+
     def ask(
         self, request: RequestId, event: events.Event, query: Query | None = None
     ) -> asyncio.Future[Outcome]:
         """Queue a request and return the future of its one outcome. Cancel it freely: nothing else is hurt."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        if self.stopped:
-            future.set_result(_refused(request, RefusalCode.SHUTTING_DOWN, "this node has stopped"))
-            return future
-        self._waiters[request] = _Waiter(future=future, query=query)
-        self.post(event)
+
+        def tell(outcome: Outcome) -> None:
+            if not future.done():  # the client may have gone away
+                future.set_result(outcome)
+
+        self.begin(request, event, tell, query)
+        if query is not None and (waiter := self._waiters.get(request)) is not None:
+            waiter.future = future
         return future
 
     def listen(self, listener: Callable[[actions.Announce], None]) -> Callable[[], None]:
@@ -206,6 +222,7 @@ class Node:
             else:
                 self._schedule()
             self._arm_timer()
+            self._tell_outcomes()
         except InvariantViolated as error:
             self._fail(f"impossible state, a bug in Ferrite: {error}", error)
         except Exception as error:  # noqa: BLE001 - whatever broke here, the replica's state is in doubt: the node must not go on
@@ -267,6 +284,7 @@ class Node:
             self._complete(
                 actions.Abandon(request=request, detail="the node stopped before the outcome was known")
             )
+        self._tell_outcomes()
 
     # ------------------------------------------------------------------------------------------------ orders
 
@@ -300,17 +318,17 @@ class Node:
     def _serve_read(self, order: actions.ServeRead) -> None:
         for request in order.requests:
             waiter = self._waiters.pop(request, None)
-            if waiter is None or waiter.future.done():
+            if waiter is None or (waiter.future is not None and waiter.future.done()):
                 continue  # the client has gone away
             assert waiter.query is not None, "only reads are served"
             try:
                 result = self._to.state.read(waiter.query)
             except Exception as error:  # noqa: BLE001 - RocksDB raises bare exceptions; each means that the store is in doubt
                 self._queue.append(storage_failed("read", error))
-                detail = f"the state store failed: {error}"
-                waiter.future.set_result(_refused(request, RefusalCode.STORAGE_FAILED, detail))
+                refusal = _refused(request, RefusalCode.STORAGE_FAILED, f"the state store failed: {error}")
+                self._outcomes.append((waiter.tell, refusal))
             else:
-                waiter.future.set_result(Served(result=result))
+                self._outcomes.append((waiter.tell, Served(result=result)))
 
     def _flush_state(self, _order: actions.FlushState) -> None:
         state = self._to.state
@@ -384,8 +402,13 @@ class Node:
 
     def _complete(self, outcome: actions.Reply | actions.Refuse | actions.Abandon) -> None:
         waiter = self._waiters.pop(outcome.request, None)
-        if waiter is not None and not waiter.future.done():  # the client may have gone away
-            waiter.future.set_result(outcome)
+        if waiter is not None:
+            self._outcomes.append((waiter.tell, outcome))
+
+    def _tell_outcomes(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        for tell, outcome in outcomes:
+            tell(outcome)
 
     def _announce(self, order: actions.Announce) -> None:
         self._flush_sends()  # what was ordered before goes to the peers that were there before

@@ -77,7 +77,7 @@ class MemberAddress:
     voting: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
 class Answered:
     """A command's or a query's result, and who led when it was answered (0 and empty: unknown)."""
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from ferrite.core import (
     AddLearner,
     Change,
@@ -55,6 +57,8 @@ from ferrite.io.watches import NodeWatch, Watches
 
 OVERLOADED_RETRY_MS = 100
 """About the time in which a full queue empties at the speed that filled it."""
+
+_log = structlog.get_logger(__name__)
 
 _ANY_KEY = b"0"
 """For a read that only asks whether this node is up to date."""
@@ -106,7 +110,7 @@ class NodeRequests:
         """Carry a command through the log."""
         if cares_for(operation, session):
             return await self._leases.carry(operation, session, timeout_ms)
-        return self._answer_of(await self._ask_write(operation, session, timeout_ms))
+        return self._answer_of(await self._node.ask(*self._write_event(operation, session, timeout_ms)))
 
     async def read(
         self,
@@ -117,7 +121,8 @@ class NodeRequests:
         timeout_ms: int | None = None,
     ) -> Answered:
         """Answer a query."""
-        return self._answer_of(await self._ask_read(query, consistency, max_staleness_ms, timeout_ms))
+        request, event = self._read_event(consistency, max_staleness_ms, timeout_ms)
+        return self._answer_of(await self._node.ask(request, event, query))
 
     def begin_write(
         self,
@@ -133,7 +138,8 @@ class NodeRequests:
             self._carried.add(carried)
             carried.add_done_callback(partial(self._settle_carried, done))
             return
-        self._ask_write(operation, session, timeout_ms).add_done_callback(partial(self._settle, done))
+        request, event = self._write_event(operation, session, timeout_ms)
+        self._node.begin(request, event, partial(self._settle, done))
 
     def begin_read(
         self,
@@ -145,42 +151,43 @@ class NodeRequests:
         timeout_ms: int | None = None,
     ) -> None:
         """As `read`, without a task."""
-        asked = self._ask_read(query, consistency, max_staleness_ms, timeout_ms)
-        asked.add_done_callback(partial(self._settle, done))
+        request, event = self._read_event(consistency, max_staleness_ms, timeout_ms)
+        self._node.begin(request, event, partial(self._settle, done), query)
 
     def watch(self, spec: WatchSpec) -> NodeWatch:
         """Begin a watch on this node's state."""
         return self._watches.watch(spec)
 
-    def _ask_write(
+    def _write_event(
         self, operation: Operation, session: Session | None, timeout_ms: int | None
-    ) -> asyncio.Future[Outcome]:
+    ) -> tuple[RequestId, events.Event]:
         request = self._node.next_request()
         command = encode_command(operation, origin=(*self._origin, request), session=session)
-        event = events.ProposalReceived(
+        return request, events.ProposalReceived(
             request=request, command=command, deadline_us=self._client_deadline_us(timeout_ms)
         )
-        return self._node.ask(request, event)
 
-    def _ask_read(
-        self, query: Query, consistency: Consistency, max_staleness_ms: int, timeout_ms: int | None
-    ) -> asyncio.Future[Outcome]:
+    def _read_event(
+        self, consistency: Consistency, max_staleness_ms: int, timeout_ms: int | None
+    ) -> tuple[RequestId, events.Event]:
         request = self._node.next_request()
-        event = events.ReadRequested(
+        return request, events.ReadRequested(
             request=request,
             deadline_us=self._client_deadline_us(timeout_ms),
             consistency=consistency,
             max_staleness_us=max_staleness_ms * 1000,
         )
-        return self._node.ask(request, event, query)
 
-    def _settle(self, done: Done, asked: asyncio.Future[Outcome]) -> None:
+    def _settle(self, done: Done, outcome: Outcome) -> None:
+        """In the node's own turn: a door that fails at its answer must not take the node along."""
         try:
-            answered = self._answer_of(asked.result())
+            answered: Answered | RequestError = self._answer_of(outcome)
         except RequestError as error:
-            done(error)
-        else:
+            answered = error
+        try:
             done(answered)
+        except Exception as error:  # noqa: BLE001 - told with its traceback; only this request's client is hurt
+            _log.error("an answer could not be given, a bug in Ferrite", exc_info=error)
 
     def _settle_carried(self, done: Done, carried: asyncio.Future[Answered]) -> None:
         self._carried.discard(carried)
@@ -194,7 +201,7 @@ class NodeRequests:
     async def _propose(
         self, operation: Operation, session: Session | None, timeout_ms: int | None
     ) -> Answered:
-        return self._answer_of(await self._ask_write(operation, session, timeout_ms))
+        return self._answer_of(await self._node.ask(*self._write_event(operation, session, timeout_ms)))
 
     def _answer_of(self, outcome: Outcome) -> Answered:
         if isinstance(outcome, Served):

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from ferrite.core.kv import ListKeys, Operation, Query, Range, Txn, is_read_only
 from ferrite.io.config import LimitsConfig
 from ferrite.io.http.answer_sizes import largest_answer_bytes, result_bytes
-from ferrite.io.http.exchange import Call, Finish, HttpAnswer, HttpStream, Route, json_answer
+from ferrite.io.http.exchange import (
+    Call,
+    Finish,
+    HttpAnswer,
+    HttpStream,
+    Route,
+    json_answer,
+    json_bytes_answer,
+)
 from ferrite.io.http.held_bytes import SMALL_BYTES
 from ferrite.io.http.json_body import parse_json
 from ferrite.io.http.kv_json import (
+    ReadRequest,
     list_answer,
     parse_list,
     parse_read,
@@ -32,6 +41,7 @@ from ferrite.io.http.lease_json import (
     parse_list_leases,
 )
 from ferrite.io.http.options import ReadOptions
+from ferrite.io.http.plain_forms import plain_read, plain_read_answer, plain_write, plain_write_answer
 from ferrite.io.http.query import query_object
 from ferrite.io.http.range_json import (
     ChangeRequest,
@@ -82,20 +92,20 @@ class KvHandlers:
     # -- the three plain ones
 
     def _write(self, call: Call, finish: Finish) -> None:
-        request = parse_write(parse_json(call.body), self._limits)
+        request = plain_write(call.body, self._limits) or parse_write(parse_json(call.body), self._limits)
         self._request_path.begin_write(
             request.operation,
-            partial(_finish, finish, write_answer),
+            partial(_finish, finish, _write_answer),
             session=request.options.session,
             timeout_ms=request.options.timeout_ms,
         )
 
     def _read(self, call: Call, finish: Finish) -> None:
-        request = parse_read(parse_json(call.body), self._limits)
+        request = plain_read(call.body, self._limits) or parse_read(parse_json(call.body), self._limits)
         options = request.options
         self._request_path.begin_read(
             request.query,
-            partial(_finish, finish, partial(read_answer, request)),
+            partial(_finish, finish, partial(_read_answer, request)),
             consistency=options.consistency,
             max_staleness_ms=options.max_staleness_ms,
             timeout_ms=options.timeout_ms,
@@ -209,15 +219,25 @@ class KvHandlers:
         )
 
 
+def _write_answer(answered: Answered) -> HttpAnswer:
+    plain = plain_write_answer(answered)
+    return json_answer(write_answer(answered)) if plain is None else json_bytes_answer(plain)
+
+
+def _read_answer(request: ReadRequest, answered: Answered) -> HttpAnswer:
+    plain = plain_read_answer(request, answered)
+    return json_answer(read_answer(request, answered)) if plain is None else json_bytes_answer(plain)
+
+
 def _finish(
-    finish: Finish, encode: Callable[[Answered], dict[str, Any]], outcome: Answered | RequestError
+    finish: Finish, encode: Callable[[Answered], HttpAnswer], outcome: Answered | RequestError
 ) -> None:
     """Encode the answer; whatever that raises is an outcome, too."""
     if isinstance(outcome, RequestError):
         finish(outcome)
         return
     try:
-        answer = json_answer(encode(outcome))
+        answer = encode(outcome)
     except Exception as error:  # noqa: BLE001 - nobody else is there to tell the client
         finish(error)
     else:

@@ -46,7 +46,7 @@ _LIST_FIELDS: Final = ("prefix", "limit", "after", "keys_only", *READ_FIELDS)
 _ENTRY_OVERHEAD_BYTES: Final = 128  # names and numbers of an entry in a page, about
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each request
 class WriteRequest:
     """What /write asks for."""
 
@@ -54,7 +54,7 @@ class WriteRequest:
     options: WriteOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # likewise
 class ReadRequest:
     """What /read and /list ask for. `key_as_sent` is echoed by /read."""
 
