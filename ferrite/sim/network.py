@@ -101,6 +101,8 @@ class Network:
         self._recording = recording
         self._links: dict[Ends, Link] = {}
         self._tickets = 0
+        self.late_until_us = 0
+        """When the last of the frames arrives that a fault made late."""
 
     def link(self, source: NodeId, target: NodeId) -> Link:
         """The link from one node to another."""
@@ -139,6 +141,9 @@ class Network:
             return
         if options.slow_ppm and (fault := link.slow.strikes()):
             delay_us += fault.stream().exponential(options.slow_mean_us)
+            self.late_until_us = max(self.late_until_us, self._timeline.now_us + delay_us)
+        elif link.extra_us:
+            self.late_until_us = max(self.late_until_us, self._timeline.now_us + delay_us)
         if options.flip_ppm and (fault := link.flip.strikes()):
             self.counters["damaged"] += 1
             frame = damaged(bytes_of(frame), fault.stream())

@@ -7,7 +7,7 @@ import pytest
 
 from ferrite.core import AddLearner, ChangeVoters, NodeId, ReplicaConfig
 from ferrite.core.kv import Put
-from ferrite.sim import Cluster, DiskOptions, NetworkOptions, Violation
+from ferrite.sim import ClientOptions, Cluster, DiskOptions, NetworkOptions, Violation
 from ferrite.sim.answers import Replied
 from ferrite.sim.checks.core import can_work, choose_core, usable_nodes
 from ferrite.sim.checks.liveness import ELECTION_TIMEOUTS_MAX, stable_leader
@@ -156,3 +156,33 @@ def test_a_change_of_members_may_wait_behind_a_backlog_of_writes() -> None:
     bound_us = ELECTION_TIMEOUTS_MAX * QUICK.election_timeout_max_us
     assert not cluster.run_until(lambda: stable_leader(cluster) is not None, bound_us)
     finish(cluster)
+
+
+def test_fresh_writes_wait_behind_a_backlog_of_those_given_up() -> None:
+    """Found by seed 2408: one entry at a time over a slow disk, and clients whose patience the backlog outlasted."""
+    one_by_one = replace(QUICK, append_entries_max=1, inflight_messages_max=1)
+    disk = DiskOptions(sync_mean_us=500_000)
+    clients = ClientOptions(clients=2, think_mean_us=3600 * SECOND_US)
+    cluster = quiet_cluster(nodes=2, replica=one_by_one, disk=disk, clients=clients)
+    cluster.start_clients()
+    leader = leader_of(cluster)
+    for number in range(180):
+        leader.propose(Put(key=b"k", value=b"%d" % number), None, SECOND_US // 10, lambda _: None)
+    finish(cluster)
+
+
+def test_an_order_to_campaign_that_was_slow_before_the_healing_is_no_unrest() -> None:
+    """Found by seed 1617: a TimeoutNow of half a second ago came while the network was thought to be quiet."""
+    for late_us in (0, SECOND_US // 2):
+        cluster = quiet_cluster(nodes=3, replica=QUICK)
+        leader = leader_of(cluster)
+        target = others(cluster, leader)[0].node_id
+        order = partial(leader.transfer, target, 5 * SECOND_US, lambda _: None)
+        cluster.world.timeline.after(SECOND_US // 3, order)
+        cluster.world.network.late_until_us = cluster.world.timeline.now_us + late_us
+        if late_us:
+            finish(cluster)
+        else:
+            with pytest.raises(Violation) as caught:
+                cluster.converge()
+            assert caught.value.name == "L8"

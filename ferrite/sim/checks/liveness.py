@@ -105,6 +105,9 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     if not cluster.run_until(lambda: all(client.operation is None for client in cluster.clients), settle_us):
         hanging = [client.operation for client in cluster.clients if client.operation is not None]
         _fail(cluster, "L2", "After healing every request is answered.", f"still waiting: {hanging}; ")
+    # L3, the first half: what clients gave up stands in the log before whatever they ask next.
+    if not cluster.run_until(lambda: _nothing_waits(cluster, core), settle_us):
+        _fail(cluster, "L3", "After healing the leader commits what its log holds.")
     _fresh_writes(cluster, settle_us)
     # L3: all members converge to one log, all of it committed and applied, and (L5) leave a joint configuration.
     if not cluster.run_until(lambda: converged(cluster, core), settle_us):
@@ -112,6 +115,12 @@ def _work(cluster: Cluster, core: Collection[NodeId]) -> None:
     _leases_end(cluster, core)
     _watches_catch_up(cluster, core)
     _calm(cluster, core)
+
+
+def _nothing_waits(cluster: Cluster, core: Collection[NodeId]) -> bool:
+    leader = _leader(cluster, core)
+    status = leader.status() if leader else None
+    return status is not None and status.commit_index == status.last_log_index
 
 
 def _leases_end(cluster: Cluster, core: Collection[NodeId]) -> None:
@@ -169,7 +178,16 @@ def _fresh_writes(cluster: Cluster, within_us: int) -> None:
 
 
 def _calm(cluster: Cluster, core: Collection[NodeId]) -> None:
-    """L8: in a quiet network nobody takes the leadership away, whatever broken nodes do."""
+    """L8: in a quiet network nobody takes the leadership away, whatever broken nodes do.
+
+    It is quiet once the frames have come that were slow before the healing: one may order its receiver to campaign.
+    """
+    late_us = cluster.world.network.late_until_us - cluster.world.timeline.now_us
+    if late_us > 0:
+        cluster.run_for(late_us)
+    settle_us = cluster.world.options.settle_seconds * 1_000_000
+    if not cluster.run_until(lambda: stable_leader(cluster, core) is not None, settle_us):
+        _fail(cluster, "L8", "A network that has come to rest has a leader.")
     before = stable_leader(cluster, core)
     cluster.run_for(STABLE_TIMEOUTS * cluster.world.options.replica.election_timeout_max_us)
     after = stable_leader(cluster, core)
