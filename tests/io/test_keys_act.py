@@ -117,7 +117,7 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         assert path._timeout_ms == 6789
         assert path._founding._config is made.view._config is config
         assert made.transport._own_addr == "127.0.0.2:7002"
-        assert made.grpc.engine.limits == http2_limits(config) != http2_limits(default)  # type: ignore[attr-defined]  # ngh2's
+        assert made.grpc.engine.limits == http2_limits(config) != http2_limits(default)  # type: ignore[attr-defined]  # the default engine has it
         assert made.grpc.limits.calls_max == 99
         assert made.http._settings == http_settings(config) != http_settings(default)
         assert made.http.held._bytes_max == 23456789
