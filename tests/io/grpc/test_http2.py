@@ -11,6 +11,7 @@ import ngh2
 import pytest
 
 from ferrite.io.grpc import http2, http2_engine
+from ferrite.io.grpc.engine import STREAM_WINDOW_BYTES
 from ferrite.io.grpc.http2_engine import Http2Engine
 from ferrite.io.grpc.pb import kv_pb2
 from tests.io.grpc.fakes import Served, eventually, make_config, serving
@@ -208,7 +209,7 @@ async def test_a_stream_that_nobody_reads_holds_its_sender_back_and_no_other_str
         for _ in range(5):
             assert await serves(client)
         sent = len(frames) - client.http2.queued_body_size(stream)
-        assert http2.STREAM_WINDOW_BYTES // 2 < sent <= 2 * http2.STREAM_WINDOW_BYTES
+        assert STREAM_WINDOW_BYTES // 2 < sent <= 2 * STREAM_WINDOW_BYTES
 
 
 async def test_windows_of_calls_that_were_refused_or_given_up_come_back() -> None:
