@@ -190,7 +190,7 @@ class Call:
         else:
             self._task = self._services.loop.create_task(self._run(data))
             self._services.tasks.add(self._task)
-            self._task.add_done_callback(self._services.tasks.discard)
+            self._task.add_done_callback(self._task_ended)
 
     def _done(self, outcome: bytes | RpcError) -> None:
         """Of a call without a task. It counts until here, also when nobody waits any more: that much is in progress."""
@@ -224,8 +224,11 @@ class Call:
         except asyncio.CancelledError:
             self._fail(RpcError(StatusCode.CANCELLED, "the call was cancelled"))
             raise
-        finally:
-            self._services.limits.end(method)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Also of a task that was cancelled before its first step, of which nothing runs."""
+        self._services.tasks.discard(task)
+        self._services.limits.end(self._method)
 
     def _complete(self) -> None:
         """The end of an answer in a stream."""
