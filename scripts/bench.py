@@ -44,7 +44,7 @@ from scripts.benchmark.stores import FerriteStore
 
 CLIENTS = (1, 16, 64, 256)
 IN_FLIGHT = (16, 64, 256, 1000)
-TOLD_OPTIONS = ("runs", "seconds", "clients", "in_flight", "to", "against", "settings", "only")
+TOLD_OPTIONS = ("runs", "seconds", "clients", "in_flight", "to", "against", "settings", "only", "together")
 STORES = ("ferrite", "etcd", "pysyncobj")
 Group = argparse._ArgumentGroup  # noqa: SLF001 - the type has no public name
 QUICK = {"runs": 1, "seconds": 3.0}
@@ -92,6 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     preset = QUICK if options.quick else FULL
     options.runs = int(preset["runs"]) if options.runs is None else options.runs
     options.seconds = preset["seconds"] if options.seconds is None else options.seconds
+    options.together = options.together or bool(options.against)
     options.stores = options.stores or (("ferrite",) if options.against else STORES)
     if options.runs < 1 or options.seconds < 1:
         parser.error("--runs and --seconds are at least 1")
@@ -162,6 +163,12 @@ def add_how(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--quick", action="store_true", help=f"{QUICK['runs']} run of {QUICK['seconds']:g} s")
     how.add_argument("--runs", type=int, help=f"default {FULL['runs']}")
     how.add_argument("--seconds", type=float, help=f"of each load, default {FULL['seconds']:g}")
+    how.add_argument(
+        "--together",
+        action="store_true",
+        help="run all stores at once and measure each row at one after the other: for machines with neighbours; "
+        "always with --against",
+    )
     how.add_argument(
         "--dir",
         type=Path,
@@ -267,8 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = lacking(options)
     if wrong:
         return fail(wrong)
-    # A terminated run cleans up like an interrupted one.
+    # A terminated run cleans up like an interrupted one; and a shell that starts us in the background ignores SIGINT for us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         return start(options, cells, err)
@@ -295,6 +303,7 @@ def start(options: argparse.Namespace, cells: Sequence[Cell], err: Console) -> i
             runs=options.runs,
             bench=Bench(directory=place, seconds=options.seconds, to=options.to),
             place=place,
+            together=options.together,
             profiler=profiler.Profiler(directory=options.profile) if options.profile else None,
         )
         return measure(session, options, about)

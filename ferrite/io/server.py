@@ -89,7 +89,6 @@ class _Server:
         self._config = config
         self._ended: asyncio.Future[tuple[int, str]] | None = None
         self._signals = 0
-        self._not_serving: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -244,14 +243,13 @@ class _Server:
             os._exit(128 + number)
         _log.info("asked to stop", signal=number.name)
         self._leave(running)
-        loop = asyncio.get_running_loop()
-        self._not_serving = loop.create_task(
-            running.grpc.set_serving(serving=False), name="health says not serving"
-        )
+        running.grpc.set_serving(serving=False)
         running.node.post(events.ShutdownRequested(deadline_us=now_us() + SHUTDOWN_TIMEOUT_MS * 1000))
         # The core stops at the deadline in any case; this is for the case that it cannot.
         late = "the core did not stop in time"
-        loop.call_later(SHUTDOWN_TIMEOUT_MS / 1000 + 1, self._on_stop, ExitCode.CRASH, late)
+        asyncio.get_running_loop().call_later(
+            SHUTDOWN_TIMEOUT_MS / 1000 + 1, self._on_stop, ExitCode.CRASH, late
+        )
 
     async def _until_the_end(self, running: _Running) -> tuple[int, str]:
         assert self._ended is not None, "made by run"

@@ -49,7 +49,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One cell of one store in one run. CPU in seconds of a core; `fsyncs` of the leader's log, None where unknown."""
+    """One cell of one store in one run. CPU in seconds of a core; `fsyncs` of the leader's log, None where unknown.
+
+    `others_cpu_s` is what the machine's cores did meanwhile for anybody else: neighbours, and the kernel's own threads.
+    """
 
     operations: int
     duration_s: float
@@ -59,6 +62,7 @@ class Measured:
     leader_cpu_s: float
     followers_cpu_s: tuple[float, ...]
     generator_cpu_s: float
+    others_cpu_s: float
     fsyncs: int | None
 
     @property
@@ -127,6 +131,7 @@ class Summary:
     leader_cpu_s: float
     followers_cpu_s: tuple[float, ...]
     generator_cpu_s: float
+    others_cpu_s: float
     fsyncs_per_operation: float | None
 
 
@@ -147,6 +152,7 @@ def summarize(runs: Sequence[Measured]) -> Summary:
             statistics.median(each) for each in zip(*(run.followers_cpu_s for run in runs), strict=True)
         ),
         generator_cpu_s=statistics.median(run.generator_cpu_s for run in runs),
+        others_cpu_s=statistics.median(run.others_cpu_s for run in runs),
         fsyncs_per_operation=statistics.median(known) if known else None,
     )
 

@@ -23,6 +23,12 @@ def cpu_s(pid: int) -> float:
     ) / _TICKS_PER_S  # utime and stime; the list begins with the state
 
 
+def busy_s() -> float:
+    """Return the seconds of CPU that this machine's cores have worked, for whomever; time that its host took away included."""
+    user, nice, system, _, _, *others = map(int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9])
+    return (user + nice + system + sum(others)) / _TICKS_PER_S
+
+
 def ends_with_us() -> tuple[str, ...]:
     """Return what goes before a command so that it is killed when this process dies, however it dies. May be empty."""
     return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()

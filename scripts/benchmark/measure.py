@@ -14,7 +14,7 @@ import grpc
 
 from scripts.benchmark import generators
 from scripts.benchmark.cells import Cell, Load, Measured, NotASuccess, Operation, To
-from scripts.benchmark.machine import cpu_s
+from scripts.benchmark.machine import busy_s, cpu_s
 from scripts.benchmark.payloads import KEYS, get_message, grpc_frame, key_of, put_message, value_of
 from scripts.benchmark.pysyncobj_store import PySyncObjStore
 from scripts.benchmark.stores import NODES, FerriteStore, Networked, ask
@@ -60,9 +60,10 @@ class Bench:
         leader = store.leader()
         pids = store.pids()
         checks = None if isinstance(store, PySyncObjStore) else Checks(store, leader, cell)
-        syncs, before_s = store.fsyncs(leader), [cpu_s(pid) for pid in pids]
+        syncs, before_s, busy_before_s = store.fsyncs(leader), [cpu_s(pid) for pid in pids], busy_s()
         load, generator_s = self.load(store, cell, leader)
         used_s = [cpu_s(pid) - before for pid, before in zip(pids, before_s, strict=True)]
+        others_s = busy_s() - busy_before_s - sum(used_s) - generator_s
         syncs_after = store.fsyncs(leader)
         if store.leader() != leader:
             raise LeaderChanged("the leader changed in the middle, at every attempt")
@@ -79,6 +80,7 @@ class Bench:
             leader_cpu_s=round(used_s.pop(leader), 3),
             followers_cpu_s=tuple(round(used, 3) for used in used_s),
             generator_cpu_s=round(generator_s, 3),
+            others_cpu_s=round(max(0.0, others_s), 3),
             fsyncs=None if syncs is None or syncs_after is None else syncs_after - syncs,
         )
 

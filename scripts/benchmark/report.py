@@ -25,12 +25,13 @@ COLUMNS: Final = (
     ("CPU s leader", "right"),
     ("followers", "right"),
     ("generator", "right"),
+    ("others", "right"),
     ("fsync/op", "right"),
     ("ratio", "right"),
 )
 LEGEND: Final = (
     "ops/s, p50 and p99 are medians of the runs, ± is half the distance of the fastest and the slowest. CPU in seconds of a "
-    "core. fsync/op: of the leader's log, ? where it does not tell.\n"
+    "core; others: neighbours on this machine, which disturb. fsync/op: of the leader's log, ? where it does not tell.\n"
     "ratio: ops/s of {ours} over the better of {peers} in the same row.\n"
     "http is JSON from wrk, grpc unary calls from h2load, client the store's own library in one process with so many "
     "operations in flight; values of 256 bytes."
@@ -120,6 +121,7 @@ def _numbers(summary: Summary) -> list[str]:
         f"{summary.leader_cpu_s:.1f}",
         followers,
         f"{summary.generator_cpu_s:.1f}",
+        f"{summary.others_cpu_s:.1f}",
         "?" if syncs is None else f"{syncs:.3f}",
     ]
 

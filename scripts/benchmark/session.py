@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from scripts.benchmark.profiler import Profiler
 from scripts.benchmark.pysyncobj_store import PySyncObjStore
 from scripts.benchmark.stores import FerriteStore, Networked
 
+AnyStore = Networked | PySyncObjStore
 FAILURES: Final = (NotASuccess, LeaderChanged, AssertionError, OSError, ValueError)
 """What makes a cell fail: wrong answers, no answers, processes that ended. The next cell may do."""
 
@@ -30,7 +31,7 @@ class Contender:
     name: str
     doors: frozenset[Door]
     operations: frozenset[Operation]
-    make: Callable[[Path], Networked | PySyncObjStore]
+    make: Callable[[Path], AnyStore]
 
     def cells(self, cells: Sequence[Cell]) -> list[Cell]:
         """Return those that it has a door for."""
@@ -74,50 +75,73 @@ class Told:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """What is measured, and the figures so far."""
+    """What is measured, and the figures so far.
+
+    `together`: all stores run at once, and each row is measured at one after the other, within seconds: the others cost a few
+    percent of a core, and what neighbours of this machine do meets all alike. Otherwise each store runs alone.
+    """
 
     contenders: Sequence[Contender]
     cells: Sequence[Cell]
     runs: int
     bench: Bench
     place: Path
+    together: bool = False
     profiler: Profiler | None = None
     figures: Figures = field(default_factory=Figures)
 
     def run(self) -> None:
         """Measure everything. Runs alternate in their order, so that a drift of the machine is nobody's advantage."""
-        total = self.runs * sum(len(one.cells(self.cells)) for one in self.contenders)
-        told = Told(total)
+        taking_part = [one for one in self.contenders if one.cells(self.cells)]
+        told = Told(self.runs * sum(len(one.cells(self.cells)) for one in taking_part))
         with told.shown():
             for number in range(self.runs):
-                order = self.contenders if number % 2 == 0 else list(reversed(self.contenders))
-                for contender in order:
-                    if contender.cells(self.cells):
-                        told.say(f"run {number + 1} of {self.runs}: starting {contender.name}")
-                        self._visit(contender, told)
+                order = taking_part if number % 2 == 0 else taking_part[::-1]
+                groups = [order] if self.together else [[one] for one in order]
+                for group in groups:
+                    names = ", ".join(one.name for one in group)
+                    told.say(f"run {number + 1} of {self.runs}: starting {names}")
+                    with ExitStack() as stack:
+                        self._measure(group, stack, told)
 
-    def _visit(self, contender: Contender, told: Told) -> None:
-        left = contender.cells(self.cells)
-        with tempfile.TemporaryDirectory(dir=self.place, ignore_cleanup_errors=True) as directory:
+    def _measure(self, group: Sequence[Contender], stack: ExitStack, told: Told) -> None:
+        """Start the stores and go through the rows. A store that does not start, or has no leader any more, is left out."""
+        running: list[tuple[Contender, AnyStore]] = []
+        for contender in group:
             try:
-                with contender.make(Path(directory)) as store:
-                    if not isinstance(store, PySyncObjStore):
-                        self.bench.fill(store)
-                    while left:
-                        self._cell(contender.name, store, left.pop(0), told)
+                running.append((contender, self._start(contender, stack)))
             except FAILURES as error:
-                # It did not start, or a cell failed and no leader came back: nothing further can be asked of it.
-                self.figures.failures.append(f"{contender.name}: {error}")
-                for cell in left:
-                    told.cell(contender.name, cell, None)
+                self._give_up(contender, self.cells, error, told)
+        for place, cell in enumerate(self.cells):
+            for contender, store in list(running):
+                if cell not in contender.cells([cell]):
+                    continue
+                try:
+                    self._cell(contender.name, store, cell, told)
+                except FAILURES as error:
+                    running.remove((contender, store))
+                    self._give_up(contender, self.cells[place + 1 :], error, told)
 
-    def _cell(self, name: str, store: Networked | PySyncObjStore, cell: Cell, told: Told) -> None:
+    def _start(self, contender: Contender, stack: ExitStack) -> AnyStore:
+        directory = tempfile.TemporaryDirectory(dir=self.place, ignore_cleanup_errors=True)
+        store = contender.make(Path(stack.enter_context(directory)))
+        stack.enter_context(store)
+        if not isinstance(store, PySyncObjStore):
+            self.bench.fill(store)
+        return store
+
+    def _give_up(self, contender: Contender, left: Sequence[Cell], error: Exception, told: Told) -> None:
+        self.figures.failures.append(f"{contender.name}: {error}")
+        for cell in contender.cells(left):
+            told.cell(contender.name, cell, None)
+
+    def _cell(self, name: str, store: AnyStore, cell: Cell, told: Told) -> None:
         try:
             measured = self.bench.measure(store, cell)
         except FAILURES as error:
             self.figures.failures.append(f"{name}: {cell.name}: {error}")
             told.cell(name, cell, None)
-            store.leader()
+            store.leader()  # Raises when there is none any more.
             return
         self.figures.add(name, cell, measured)
         told.cell(name, cell, measured)

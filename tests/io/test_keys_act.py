@@ -31,8 +31,10 @@ from ferrite.core.kv import (
 )
 from ferrite.io.config import Config, NetworkConfig
 from ferrite.io.founding import Founding
+from ferrite.io.grpc.grpcio_engine import GrpcioEngine, server_options
 from ferrite.io.grpc.handlers import RaftHandlers
-from ferrite.io.grpc.server import GrpcServer, server_options
+from ferrite.io.grpc.http2_engine import Http2Engine, http2_limits
+from ferrite.io.grpc.server import GrpcServer
 from ferrite.io.housekeeping import housekeeping_config
 from ferrite.io.http import HttpServer, http_settings
 from ferrite.io.http.checks import health_answer
@@ -115,8 +117,8 @@ async def test_a_server_is_made_of_what_its_configuration_says(
         assert path._timeout_ms == 6789
         assert path._founding._config is made.view._config is config
         assert made.transport._own_addr == "127.0.0.2:7002"
-        assert made.grpc._options == server_options(config) != server_options(default)
-        assert made.grpc._calls_max == 99
+        assert made.grpc.engine.limits == http2_limits(config) != http2_limits(default)  # type: ignore[attr-defined]  # the default engine has it
+        assert made.grpc.limits.calls_max == 99
         assert made.http._settings == http_settings(config) != http_settings(default)
         assert made.http.held._bytes_max == 23456789
         raft = made.node.replica._raft  # type: ignore[attr-defined]  # the real replica has it
@@ -253,6 +255,24 @@ async def test_the_faces_listen_where_they_are_told(tmp_path: Path, unused_tcp_p
     assert await rpc.start() == grpc_port
     await http.stop(0)
     await rpc.stop(0)
+
+
+def test_grpc_is_served_by_the_engine_that_was_chosen(tmp_path: Path) -> None:
+    """network.grpc_engine."""
+    raft = RaftHandlers(NoFrames(), lambda: IDENTITY)
+    default = config_of(tmp_path)
+    engine = GrpcServer(GrpcRequestPath(), default, raft).engine
+    assert isinstance(engine, Http2Engine)
+    assert engine.limits == http2_limits(default)
+    config = config_of(
+        tmp_path,
+        network__grpc_engine="grpcio",
+        network__max_message_size=str(5 * MIB),
+        limits__idle_timeout="5555",
+    )
+    other = GrpcServer(GrpcRequestPath(), config, raft).engine
+    assert isinstance(other, GrpcioEngine)
+    assert other.options == server_options(config) != server_options(default)
 
 
 def test_others_are_told_the_advertised_addresses(tmp_path: Path) -> None:

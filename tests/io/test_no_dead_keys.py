@@ -83,6 +83,7 @@ PROOFS: Final[dict[str, tuple[str, ...]]] = {
         _LINK + "a_message_that_fits_no_frame_is_dropped_and_reported",
         WIRING,
     ),
+    "network.grpc_engine": (_ACTS + "grpc_is_served_by_the_engine_that_was_chosen",),
     "network.watch_progress_interval": (_ACTS + "a_quiet_watch_is_told_at_the_interval", WIRING),
     "storage.enable_compression": (_ACTS + "rocksdb_is_opened_as_configured",),
     "storage.compaction_strategy": (_ACTS + "rocksdb_is_opened_as_configured",),

@@ -14,6 +14,7 @@ from ferrite.io.config.address import Address
 from ferrite.io.config.problem import Source
 
 CompactionStrategy: TypeAlias = Literal["level", "universal"]
+GrpcEngine: TypeAlias = Literal["ngh2", "grpcio"]
 AutoCompactionMode: TypeAlias = Literal["off", "revisions", "age"]
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error"]
 LogFormat: TypeAlias = Literal["json", "pretty", "compact"]
@@ -44,6 +45,7 @@ class NetworkConfig:
     retry_delay: int
     enable_compression: bool
     max_message_size: int
+    grpc_engine: GrpcEngine
     watch_progress_interval: int
 
 

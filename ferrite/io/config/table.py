@@ -8,7 +8,7 @@ accepted and ignored. Each number has a closed range: `nan`, negative retention 
 from typing import get_args
 
 from ferrite.io.config.keys import NODE_ID_MAX, Key, Kind, absent_key, bool_key, int_key
-from ferrite.io.config.model import AutoCompactionMode, CompactionStrategy, LogFormat, LogLevel
+from ferrite.io.config.model import AutoCompactionMode, CompactionStrategy, GrpcEngine, LogFormat, LogLevel
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -85,6 +85,10 @@ _NETWORK = (
     int_key(
         "network.max_message_size", 4 * MIB, 2 * MIB, 64 * MIB, "bytes",
         "Largest gRPC message, from a client or a peer.",
+    ),
+    Key(
+        path="network.grpc_engine", kind=Kind.CHOICE, default="ngh2", choices=get_args(GrpcEngine),
+        doc="What serves gRPC: ngh2 (libnghttp2, many times faster) or grpcio (the reference implementation).",
     ),
     int_key(
         "network.watch_progress_interval", 30 * SECOND, 100, HOUR, "ms",

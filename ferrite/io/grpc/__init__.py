@@ -1,4 +1,6 @@
-"""The gRPC face: messages (`pb`), handlers that know no engine (`handlers`, `service`, `status`), and grpcio's (`server`)."""
+"""The gRPC face: messages (`pb`), handlers that know no engine (`handlers`, `service`, `status`), and two
+engines that serve them (`http2_engine`, `grpcio_engine`).
+"""
 
 import os
 

@@ -1,17 +1,19 @@
 """What an engine serves: methods as data, from the services' descriptors to the handlers' coroutines. Bytes in, bytes out.
 
-An engine (grpcio now) knows HTTP/2, flow control, deadlines and cancellation. Everything else of a call is here, so that two
-engines cannot differ: which methods exist, how a request is parsed, what becomes of an exception. For a call an engine finds its
-`Method` by path, gives it a `CallContext`, and runs `answer` or, with `server_streaming`, `stream`; then it sends the bytes, or
-the `RpcError`'s code, message and details. A call whose client has gone away or whose deadline is over, it cancels.
+An engine knows HTTP/2, flow control, deadlines and cancellation. Everything else of a call is here, so that two engines cannot
+differ: which methods exist, how a request is parsed, what becomes of an exception. For a call an engine finds its `Method` by
+path, gives it a `CallContext`, and runs `answer` or, with `server_streaming`, `stream`; then it sends the bytes, or the
+`RpcError`'s code, message and details. A call whose client has gone away or whose deadline is over, it cancels. Where a method
+`begins`, an engine may use `begin` instead of `answer` and save the task; then it ignores the outcome of what it would cancel.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import structlog
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
@@ -75,6 +77,16 @@ class StreamClosed(Exception):
 Data = bytes | AsyncIterator[bytes]
 """A request's bytes; of a client's stream an iterator of them, which reads no further than it is asked to."""
 Handler = Callable[..., Awaitable[Any]]
+Outcome = Callable[[bytes | RpcError], None]
+"""Gets the one outcome of a call, on the loop."""
+
+
+class BeginningHandler(Protocol):
+    """A handler that can also do without a task."""
+
+    def begin(self, request: Any, context: CallContext, done: Callable[[bytes | Exception], None]) -> None:
+        """Begin; `done` gets the one outcome, on the loop. What is raised here is the outcome too."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +102,26 @@ class Method:
     client_streaming: bool
     server_streaming: bool
     handler: Handler
+    counted: bool = True
+    """Does it take one of the calls that clients share?"""
+
+    @property
+    def begins(self) -> bool:
+        """Can it be answered without a task?"""
+        return hasattr(self.handler, "begin")
+
+    def begin(self, data: bytes, context: CallContext, done: Outcome) -> None:
+        """As `answer`, but nothing cancels it. `done` is called once, perhaps before this returns."""
+        handler = cast(BeginningHandler, self.handler)
+        try:
+            handler.begin(self._parse(data), context, functools.partial(self._done, context, done))
+        except Exception as error:  # noqa: BLE001 - it becomes the call's outcome, and a log line when nobody expected it
+            done(rpc_error_of(error, where=self.path, caller=context.caller()))
+
+    def _done(self, context: CallContext, done: Outcome, outcome: bytes | Exception) -> None:
+        if isinstance(outcome, Exception):
+            outcome = rpc_error_of(outcome, where=self.path, caller=context.caller())
+        done(outcome)
 
     async def answer(self, data: Data, context: CallContext) -> bytes:
         """Answer a call. Raises nothing but `RpcError` (and what cancels the task)."""
@@ -145,11 +177,11 @@ def rpc_error_of(error: Exception, *, where: str, caller: str) -> RpcError:
 
 
 def methods_of(
-    file: FileDescriptor, service_name: str, handler_of: Callable[[str], Handler]
+    file: FileDescriptor, service_name: str, handler_of: Callable[[str], Handler], *, counted: bool = True
 ) -> tuple[Method, ...]:
     """All methods of a service. `handler_of` finds the handler of an RPC by its name."""
     service = file.services_by_name[service_name]
-    return tuple(_method_of(method, handler_of(method.name)) for method in service.methods)
+    return tuple(_method_of(method, handler_of(method.name), counted=counted) for method in service.methods)
 
 
 def handlers_in(handlers: object) -> Callable[[str], Handler]:
@@ -175,7 +207,7 @@ def timeout_ms(context: CallContext, most_ms: int) -> int | None:
     return max(1, min(most_ms, remaining_ms - margin_ms - rounding_ms))
 
 
-def _method_of(method: MethodDescriptor, handler: Handler) -> Method:
+def _method_of(method: MethodDescriptor, handler: Handler, *, counted: bool) -> Method:
     return Method(
         path=f"/{method.containing_service.full_name}/{method.name}",
         request_type=GetMessageClass(method.input_type),
@@ -183,4 +215,5 @@ def _method_of(method: MethodDescriptor, handler: Handler) -> Method:
         client_streaming=method.client_streaming,
         server_streaming=method.server_streaming,
         handler=handler,
+        counted=counted,
     )

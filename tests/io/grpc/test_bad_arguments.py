@@ -1,9 +1,12 @@
 """Arguments that no node takes: each is refused by name, before anything is asked of the request path."""
 
 import grpc
+import pytest
 
 from ferrite.io.grpc.pb import kv_pb2, management_pb2
 from tests.io.grpc.fakes import call, refusal, serving
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 _K = b"k"
 _LONG = bytes(4097)

@@ -9,6 +9,8 @@ from ferrite.io.grpc.pb import kv_pb2
 from ferrite.io.validation import TXN_PARTS_MAX
 from tests.io.grpc.fakes import refusal, serving
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 _K = b"k"
 _LONG = bytes(4097)
 _OVER = 2**63

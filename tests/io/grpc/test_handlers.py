@@ -27,6 +27,8 @@ from tests.io.grpc.fakes import (
 )
 from tests.io.grpc.streams import Context, SlowWriter
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 async def test_a_value_that_was_set_is_read_back_with_its_revisions_and_the_leader() -> None:
     async with serving() as served:
@@ -226,8 +228,9 @@ async def test_without_a_deadline_the_request_path_decides() -> None:
 async def test_a_client_that_gives_up_leaves_nothing_running() -> None:
     async with serving() as served:
         served.path.gate = asyncio.Event()
+        request = management_pb2.AddLearnerRequest(node_id=2, rpc_addr="127.0.0.1:9002")
         task = asyncio.create_task(
-            call(served, "KvService/Set", kv_pb2.SetRequest(key=b"k"), kv_pb2.SetResponse)
+            call(served, "ManagementService/AddLearner", request, management_pb2.AddLearnerResponse)
         )
         await eventually(lambda: served.path.in_progress)
         task.cancel()

@@ -31,6 +31,8 @@ from ferrite.io.grpc.pb import kv_pb2
 from tests.io.grpc.answers import ENTRY, prepared
 from tests.io.grpc.fakes import FakeRequestPath, Served, call, make_config, refusal, serving
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 _SESSION = kv_pb2.Session(client_id=b"me", request_id=5, lowest_unacknowledged=3)
 _ENTRY = kv_pb2.KeyValue(key=b"k", value=b"\xff\x00", create_revision=3, mod_revision=7, version=2, lease=11)
 

@@ -21,6 +21,8 @@ from tests.io.grpc.answers import ENTRY, prepared
 from tests.io.grpc.fakes import FakeRequestPath, call, eventually, explain, make_config, refusal, serving
 from tests.io.grpc.streams import Context, Pipeline, SlowWriter, frames, put, requests
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 _OPERATIONS: dict[str, tuple[Any, Any]] = {
     "put": (kv_pb2.PutRequest(key=b"k"), kv_pb2.PutResponse(revision=1)),
     "get": (kv_pb2.GetRequest(key=b"none"), kv_pb2.GetResponse(revision=1)),

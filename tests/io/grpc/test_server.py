@@ -14,10 +14,11 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from ferrite.io.config.table import BY_PATH
+from ferrite.io.grpc.engine import PING_INTERVAL_MS_MIN
 from ferrite.io.grpc.handlers import RaftHandlers
 from ferrite.io.grpc.listen import AddressInUse, CannotListen, check_can_listen
 from ferrite.io.grpc.pb import kv_pb2
-from ferrite.io.grpc.server import PING_INTERVAL_MS_MIN, GrpcServer
+from ferrite.io.grpc.server import GrpcServer
 from tests.io.grpc.fakes import (
     IDENTITY,
     FakeRequestPath,
@@ -29,6 +30,8 @@ from tests.io.grpc.fakes import (
     refusal,
     serving,
 )
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 SET = "/ferrite.kv.KvService/Set"
 
@@ -224,7 +227,7 @@ async def test_connections_over_the_limit_are_closed() -> None:
 
 
 def _server(port: int) -> GrpcServer:
-    config = make_config(node__grpc_addr=f"127.0.0.1:{port}")  # type: ignore[arg-type]  # an address, not a number
+    config = make_config(node__grpc_addr=f"127.0.0.1:{port}")
     return GrpcServer(FakeRequestPath(), config, RaftHandlers(NoFrames(), lambda: IDENTITY))
 
 
@@ -309,7 +312,7 @@ async def test_the_standard_health_service_speaks_for_the_server_and_each_servic
     async with serving() as served:
         for service in ("", "ferrite.kv.KvService", "ferrite.management.ManagementService"):
             assert await _health(served, service) == "SERVING"
-        await served.server.set_serving(serving=False)
+        served.server.set_serving(serving=False)
         assert await _health(served, "ferrite.kv.KvService") == "NOT_SERVING"
         async with refusal() as found:
             await _health(served, "no.such.Service")

@@ -25,7 +25,12 @@ def test_handlers_know_nothing_of_grpcio() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["ferrite.io.grpc.server", "ferrite.io.transport", "ferrite.io.identify", "ferrite.io.grpc.exercise"],
+    [
+        "ferrite.io.grpc.grpcio_engine",
+        "ferrite.io.transport",
+        "ferrite.io.identify",
+        "ferrite.io.grpc.exercise",
+    ],
 )
 def test_grpcio_writes_nothing_of_its_own_to_stderr(module: str) -> None:
     # It reads the variable when it is imported: ours must come first, whatever a program imports.

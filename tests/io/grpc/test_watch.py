@@ -17,6 +17,8 @@ from ferrite.io.request_path import RequestRefused
 from tests.io.grpc.fakes import FakeRequestPath, Served, call, eventually, explain, make_config, serving
 from tests.io.grpc.streams import Context, SlowWriter, WatchStream, frames
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 def _entry(key: bytes, revision: int, value: bytes = b"v") -> KeyValue:
     return KeyValue(key=key, value=value, create_revision=1, mod_revision=revision, version=1)

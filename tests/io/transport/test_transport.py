@@ -14,6 +14,8 @@ from ferrite.core import Membership, NodeId, encode_frame, messages
 from ferrite.io.grpc.pb import raft_pb2
 from tests.io.transport.fakes import Node, beat, running, with_options
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 def _rounds(node: Node) -> list[int]:
     return [message.round for _, message in node.got if isinstance(message, messages.Heartbeat)]

@@ -6,11 +6,20 @@ A handler validates (`Invalid`), asks the request path (`RequestError`) and tran
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
+from google.protobuf.descriptor import FileDescriptor
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
 from ferrite.io.config import Config
+from ferrite.io.grpc.handlers.health import HealthHandlers
 from ferrite.io.grpc.handlers.management import ManagementHandlers
 from ferrite.io.grpc.handlers.pipeline import PipelineHandler
 from ferrite.io.grpc.handlers.raft import PEER_ADDR_METADATA_KEY, FrameReceiver, RaftHandlers
-from ferrite.io.grpc.handlers.unary import unary_handler
+from ferrite.io.grpc.handlers.reflection import ReflectionHandlers
+from ferrite.io.grpc.handlers.unary import UnaryHandler
 from ferrite.io.grpc.handlers.watch import WatchHandler
 from ferrite.io.grpc.kinds import settings_of
 from ferrite.io.grpc.kv_kinds import KV_KINDS
@@ -25,7 +34,7 @@ def client_methods(path: PipelinedPath, config: Config) -> tuple[Method, ...]:
     """Everything that clients and operators may call."""
     settings = settings_of(config)
     kv: dict[str, Handler] = {
-        kind.rpc: unary_handler(kind, path, settings) for kind in (*PLAIN_KINDS, *KV_KINDS, *LEASE_KINDS)
+        kind.rpc: UnaryHandler(kind, path, settings) for kind in (*PLAIN_KINDS, *KV_KINDS, *LEASE_KINDS)
     }
     kv["Watch"] = WatchHandler(path, settings)
     kv["Pipeline"] = PipelineHandler(path, settings)
@@ -37,7 +46,31 @@ def client_methods(path: PipelinedPath, config: Config) -> tuple[Method, ...]:
 
 def peer_methods(raft: RaftHandlers) -> tuple[Method, ...]:
     """Everything that other nodes may call."""
-    return methods_of(raft_pb2.DESCRIPTOR, "RaftService", handlers_in(raft))
+    return methods_of(raft_pb2.DESCRIPTOR, "RaftService", handlers_in(raft), counted=False)
 
 
-__all__ = ["PEER_ADDR_METADATA_KEY", "FrameReceiver", "RaftHandlers", "client_methods", "peer_methods"]
+def health_methods(health: HealthHandlers) -> tuple[Method, ...]:
+    """What probes may ask, also of a node that takes no more calls."""
+    return methods_of(
+        cast(FileDescriptor, health_pb2.DESCRIPTOR), "Health", handlers_in(health), counted=False
+    )
+
+
+def reflection_methods(service_names: Iterable[str]) -> tuple[Method, ...]:
+    """What tools may ask about these services, and about itself."""
+    handlers = ReflectionHandlers((*service_names, f"{reflection_pb2.DESCRIPTOR.package}.ServerReflection"))
+    return methods_of(
+        cast(FileDescriptor, reflection_pb2.DESCRIPTOR), "ServerReflection", handlers_in(handlers)
+    )
+
+
+__all__ = [
+    "PEER_ADDR_METADATA_KEY",
+    "FrameReceiver",
+    "HealthHandlers",
+    "RaftHandlers",
+    "client_methods",
+    "health_methods",
+    "peer_methods",
+    "reflection_methods",
+]
