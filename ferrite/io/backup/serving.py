@@ -33,7 +33,8 @@ PIECE_BYTES: Final = 256 << 10
 PAIRS_BETWEEN_PAUSES: Final = 64
 PAUSE_S: Final = 0.0005
 """Reading 64 pairs takes about 0.3 ms, and holds the interpreter's lock. Then the event loop surely gets it: giving it up for
-no time at all would take it back before the loop has woken, until the interpreter forces the change after 5 ms."""
+no time at all would take it back before the loop has woken, until the interpreter forces the change after 5 ms. This is the
+least: whoever had to wait for the lock or for a core pauses as long as that took, so that a busy node is left alone."""
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -199,8 +200,10 @@ def _unreadable(error: StoreError) -> RequestRefused:
 
 
 def _paced(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Pass the pairs on and leave the other threads their time."""
+    """Pass the pairs on and leave the other threads their time: half of it at least."""
+    began_s = time.perf_counter()
     for number, pair in enumerate(pairs, 1):
         if number % PAIRS_BETWEEN_PAUSES == 0:
-            time.sleep(PAUSE_S)
+            time.sleep(max(PAUSE_S, time.perf_counter() - began_s))
+            began_s = time.perf_counter()
         yield pair
