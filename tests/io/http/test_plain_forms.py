@@ -60,7 +60,7 @@ def test_what_usual_encoders_write_is_plain(key: str, text: str, spaces: bool) -
     ).encode()
     assert plain_write(write, LIMITS) == strictly_write(write) != None  # noqa: E711 - three at once
     read = json.dumps({"key": key}, separators=separators, ensure_ascii=False).encode()
-    assert plain_read(read, LIMITS) == strictly_read(read) != None  # noqa: E711
+    assert plain_read(read, LIMITS) == strictly_read(read) != None  # noqa: E711 - three at once
 
 
 @given(key=TEXT, text=TEXT, ascii_only=st.booleans(), at=st.integers(0, 1000), byte=st.integers(0, 255))
@@ -109,7 +109,12 @@ def test_a_plain_answer_is_the_same_bytes(
     entry = KeyValue(
         key=key.encode(), value=data, create_revision=created, mod_revision=modified, version=version
     )
-    request = ReadRequest(query=Get(key=key.encode()), encoding="utf-8", options=None, key_as_sent=key)  # type: ignore[arg-type]
+    request = ReadRequest(
+        query=Get(key=key.encode()),
+        encoding="utf-8",
+        options=None,  # type: ignore[arg-type]  # the answer's form does not ask for them
+        key_as_sent=key,
+    )
     found = Answered(result=GetResult(revision=revision, entry=entry if there else None), leader_id=leader)
     plain = plain_read_answer(request, found)
     assert plain is None or plain == json_answer(read_answer(request, found)).body
