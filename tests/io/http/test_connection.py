@@ -12,17 +12,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.io.http.helpers import (
-    SETTINGS,
-    FakeRequestPath,
-    Site,
-    count_of,
-    internal_errors,
-    parse_reply,
-    request_bytes,
-    serving,
-    until,
-)
+from tests.io.http.helpers import SETTINGS, FakeRequestPath, Site, count_of, internal_errors, serving, until
+from tests.io.http.wire import parse_reply, request_bytes
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 SET = b'{"Set":{"key":"k","value":"v"}}'

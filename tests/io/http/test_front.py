@@ -15,15 +15,8 @@ from ferrite.io.http import ordinary
 from ferrite.io.http.connection import ConnectionServer
 from ferrite.io.http.held_bytes import SMALL_BYTES
 from ferrite.io.request_path import RequestRefused
-from tests.io.http.helpers import (
-    FakeRequestPath,
-    Site,
-    count_of,
-    parse_reply,
-    request_bytes,
-    serving,
-    until,
-)
+from tests.io.http.helpers import FakeRequestPath, Site, count_of, serving, until
+from tests.io.http.wire import parse_reply, request_bytes
 
 SET = b'{"Set":{"key":"k","value":"v"}}'
 GET = b'{"key":"k"}'

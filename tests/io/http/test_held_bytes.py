@@ -25,11 +25,10 @@ from tests.io.http.helpers import (
     Site,
     canned,
     internal_errors,
-    parse_reply,
-    request_bytes,
     serving,
     until,
 )
+from tests.io.http.wire import parse_reply, request_bytes
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 SMALL = {"Set": {"key": "k", "value": "v"}}

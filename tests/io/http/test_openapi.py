@@ -31,13 +31,14 @@ from ferrite.io.http.txn_json import parse_txn
 from ferrite.io.http.watch_json import parse_watch
 from ferrite.io.request_path import OutcomeUnknown, RequestRefused
 from ferrite.io.validation import Invalid
-from tests.io.http.helpers import LIMITS, STATUS, FakeRequestPath, Reply, Site, serving
+from tests.io.http.helpers import LIMITS, STATUS, FakeRequestPath, Site, serving
 from tests.io.http.schema import mismatches
 from tests.io.http.test_cluster_json import LEARNER
 from tests.io.http.test_kv_json import BAD_READS, BAD_WRITES
 from tests.io.http.test_range_json import BAD_PUTS, BAD_RANGES
 from tests.io.http.test_txn_json import BAD_TXNS, COMPARE
 from tests.io.http.test_watch_json import BAD_WATCHES
+from tests.io.http.wire import Reply
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(openapi_document("0.1.0", LIMITS)))
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]

@@ -20,15 +20,13 @@ from tests.io.http.helpers import (
     SETTINGS,
     STATUS,
     FakeRequestPath,
-    Reply,
     Site,
     count_of,
     internal_errors,
-    parse_reply,
-    request_bytes,
     serving,
     until,
 )
+from tests.io.http.wire import Reply, parse_reply, request_bytes
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 SET = {"Set": {"key": "mykey", "value": "myvalue"}}

@@ -25,12 +25,11 @@ from tests.io.http.helpers import (
     count_of,
     delivery,
     internal_errors,
-    parse_reply,
     put_event,
-    request_bytes,
     serving,
     until,
 )
+from tests.io.http.wire import parse_reply, request_bytes
 
 BIG = 256 * 1024
 
