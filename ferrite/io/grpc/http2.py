@@ -95,7 +95,9 @@ class Http2Connection(asyncio.Protocol):
         )
         self._http2.set_local_window_size(CONNECTION_WINDOW_BYTES)
         self._handshake = self._loop.call_later(limits.handshake_s, self.give_up)
-        self._hub.flush_soon(self)
+        self._write(
+            writable
+        )  # at once: what a client sent before may be read in this very turn, and be the end
 
     def data_received(self, data: bytes) -> None:
         """Feed libnghttp2 and act on what it found."""
@@ -104,7 +106,9 @@ class Http2Connection(asyncio.Protocol):
         try:
             self._http2.receive_data(data)
         except ngh2.NGH2Error:  # no HTTP/2, or more than a limit: there is nobody to talk to
-            self.give_up()
+            # Not aborted, while `tick` sees to it that it ends: who asked which protocol is spoken here has our greeting.
+            self._last_s = self._loop.time()
+            self._transport.close()
             return
         self._handle_events()
         if self.busy and self._http2.want_write:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ferrite.sim.cycles.check import Verdict, check_transactions
@@ -36,19 +36,31 @@ def test_transactions_carried_out_one_after_the_other_pass(seed: int) -> None:
     assert verdict.anomaly is None, verdict.text()
 
 
+def others_saw(rows: list[Row], place: int, step: int) -> bool:
+    """Has another read the last two elements of this one? If not, and both came at one time, any order of them is right."""
+    _, key, found = rows[place]["value"][step]
+    return len(found) > 1 and any(
+        f == "r" and other == key and found[-1] in seen
+        for at, row in enumerate(rows)
+        if row["type"] == "ok"
+        for among, (f, other, seen) in enumerate(row["value"])
+        if (at, among) != (place, step)
+    )
+
+
 def swap(rows: list[Row], place: int, step: int) -> bool:
     """Two elements of a read change places."""
     found = rows[place]["value"][step][2]
-    if len(found) < 2:
+    if not others_saw(rows, place, step):
         return False
     found[-1], found[-2] = found[-2], found[-1]
     return True
 
 
 def lose(rows: list[Row], place: int, step: int) -> bool:
-    """A read leaves an element out that has others after it."""
+    """A read leaves an element out that has another after it."""
     found = rows[place]["value"][step][2]
-    if len(found) < 2:
+    if not others_saw(rows, place, step):
         return False
     del found[-2]
     return True
@@ -79,6 +91,7 @@ def stale(rows: list[Row], place: int, step: int) -> bool:
 @pytest.mark.parametrize("plant", [swap, lose, stale])
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS)
+@example(seed=127088)  # its last element but one was read by nobody else, and left out it is no anomaly
 def test_an_anomaly_that_was_planted_is_found(
     plant: Callable[[list[Row], int, int], bool], seed: int
 ) -> None:
