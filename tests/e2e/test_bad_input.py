@@ -14,6 +14,7 @@ from ferrite import Client
 from ferrite.client import DeleteRange, FerriteError, Put, Range, Transaction, Version
 from ferrite.io.client.connection import Refusal
 from ferrite.io.client.grpc_errors import outcome_of_rpc
+from ferrite.io.client.settings import ProtocolName
 from ferrite.io.grpc.pb import kv_pb2
 from ferrite.io.validation import TXN_PARTS_MAX
 from tests.e2e.cluster import Cluster, Node
@@ -310,9 +311,9 @@ def _over_http(node: Node, case: Case) -> str:
     return str(answer.body["code"])
 
 
-def _over_client(endpoint: str, case: Case) -> str:
+def _over_client(endpoint: str, protocol: ProtocolName, case: Case) -> str:
     failure: FerriteError | None = None
-    with Client(endpoint) as client:
+    with Client(endpoint, protocol=protocol) as client:
         try:
             case.client(client)
         except FerriteError as error:
@@ -348,9 +349,9 @@ async def test_bad_input_has_the_same_answer_on_every_face_and_leaves_no_trace(
         case "http":
             code = _over_http(node, case)
         case "client over grpc":
-            code = await asyncio.to_thread(_over_client, f"grpc://{node.grpc_addr}", case)
+            code = await asyncio.to_thread(_over_client, node.grpc_addr, "grpc", case)
         case "client over http":
-            code = await asyncio.to_thread(_over_client, f"http://{node.http_addr}", case)
+            code = await asyncio.to_thread(_over_client, node.http_addr, "http", case)
         case _:
             code = _by_ferritectl(node, case)
     assert code == case.code

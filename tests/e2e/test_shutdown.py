@@ -63,7 +63,7 @@ def test_readiness_ends_at_the_first_signal_and_the_process_at_the_second(make_c
     leader = cluster.leader()
     for follower in cluster.followers():
         follower.kill()
-    body = {"Set": {"key": "k", "value": "v"}, "timeout_ms": 5000}
+    body = {"Set": {"key": "k", "value": "v"}, "timeout_ms": 60_000}
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(leader.ask, "POST", "/write", body)
         wait_for(

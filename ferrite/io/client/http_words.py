@@ -61,29 +61,32 @@ def _reading(options: ReadOptions) -> Json:
     return {"consistency": options.consistency.value, "max_staleness_ms": options.max_staleness_ms}
 
 
+def _asked(options: Json) -> Json:
+    """Those that ask for anything: a wide transaction has thousands of operations, and a body a limit."""
+    return {name: value for name, value in options.items() if value}
+
+
 def _put(put: kv.Put) -> Json:
     value = {} if put.ignore_value and not put.value else {"value": _text(put.value)}
-    return {
-        "key": _text(put.key),
-        **value,
-        "lease": str(put.lease),
+    options: Json = {
+        "lease": str(put.lease or ""),
         "prev_kv": put.prev_kv,
         "ignore_value": put.ignore_value,
         "ignore_lease": put.ignore_lease,
     }
+    return {"key": _text(put.key), **value, **_asked(options)}
 
 
 def _keys(operation: kv.Range | kv.DeleteRange | kv.Compare) -> Json:
-    return {"key": _text(operation.key), "range_end": _text(operation.range_end)}
+    return {"key": _text(operation.key), **_asked({"range_end": _text(operation.range_end)})}
 
 
 def _range(query: kv.Range) -> Json:
-    return {
-        **_keys(query),
+    options: Json = {
         "limit": query.limit,
         "revision": query.revision,
-        "sort_order": query.sort_order.name.lower(),
-        "sort_target": query.sort_target.name.lower(),
+        "sort_order": "" if query.sort_order is kv.SortOrder.NONE else query.sort_order.name.lower(),
+        "sort_target": "" if query.sort_target is kv.SortTarget.KEY else query.sort_target.name.lower(),
         "keys_only": query.keys_only,
         "count_only": query.count_only,
         "with_count": query.with_count,
@@ -92,10 +95,11 @@ def _range(query: kv.Range) -> Json:
         "min_create_revision": query.min_create_revision,
         "max_create_revision": query.max_create_revision,
     }
+    return {**_keys(query), **_asked(options)}
 
 
 def _delete_range(delete: kv.DeleteRange) -> Json:
-    return {**_keys(delete), "prev_kv": delete.prev_kv}
+    return {**_keys(delete), **_asked({"prev_kv": delete.prev_kv})}
 
 
 def _txn(txn: kv.Txn) -> Json:

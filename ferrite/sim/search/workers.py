@@ -93,8 +93,10 @@ def _interrupts_later() -> Iterator[None]:
     hears of it, from its first instruction on; the parent hears of it afterwards.
     """
     resource_tracker.ensure_running()  # Else it is started with the first worker, and lets interrupts through behind it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        # Inside: an interrupt that waits already is raised by this very call, after it has blocked all that follow.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -59,6 +59,8 @@ async def test_both_directions_have_a_stream_each() -> None:
         two.send(1, beat(2))
         await two.until(lambda: two.got)
         await one.until(lambda: one.got)
+        # The peer may have a frame before the sender's call for it returns, and only then it counts as sent.
+        await one.until(lambda: one.transport.counters()["transport_frames_sent"])
         (status,) = one.transport.peer_status()
         assert (status.peer, status.address, status.connected, status.refused) == (2, two.addr, True, False)
         counters = one.transport.counters()

@@ -106,6 +106,25 @@ with local_workers(1) as workers:
 """
 
 
+def test_an_interrupt_as_a_worker_starts_leaves_interrupts_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else no second one is heard: the search hangs until somebody kills it."""
+    real = signal.pthread_sigmask
+
+    def as_one_waits(how: int, mask: set[signal.Signals]) -> set[signal.Signals | int]:
+        before = real(how, mask)
+        if mask == {signal.SIGINT}:
+            raise KeyboardInterrupt
+        return before
+
+    monkeypatch.setattr(signal, "pthread_sigmask", as_one_waits)
+    try:
+        with local_workers(1) as workers, pytest.raises(KeyboardInterrupt):
+            workers.submit(abs, 1)
+        assert signal.SIGINT not in real(signal.SIG_BLOCK, ())
+    finally:
+        real(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def test_a_second_ctrl_c_does_not_wait_for_a_run_that_never_ends(tmp_path: Path) -> None:
     """It would hang here, until the limit for all tests."""
     with (tmp_path / "log").open("w") as log:
