@@ -97,6 +97,8 @@ def test_an_outcome_is_a_plain_value_that_travels() -> None:
 
 
 ENDLESS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin deaf to it, and pass that on
 from ferrite.sim.search.sweep import sweep
 from ferrite.sim.search.workers import local_workers
 from tests.sim.search import runners
